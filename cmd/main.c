@@ -1,0 +1,87 @@
+/* main.c - from argv to a run, and from its outcome to the end of the process. */
+#include "guardian.h"
+#include "options.h"
+#include "run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A closed 0, 1 or 2 would be taken by the next file we open. */
+static void open_std_fds(void)
+{
+	for (int fd = open("/dev/null", O_RDWR); fd >= 0; fd = open("/dev/null", O_RDWR)) {
+		if (fd > STDERR_FILENO) {
+			close(fd);
+			return;
+		}
+	}
+}
+
+static void stop_here(void *arg)
+{
+	guard_stop(arg);
+}
+
+static void sweep_here(void *arg)
+{
+	(void)arg;
+	sweep_descendants(0);
+}
+
+static void finish(struct guard *g, const struct outcome *o)
+{
+	if (o->swept)
+		sweep_descendants(0);
+	if (o->signal)
+		die_by(o->signal);
+	guard_release(g);
+	exit(o->status);
+}
+
+static void become_runner(struct guard *g, bool pump_stdin)
+{
+	int e = guard_start(g, pump_stdin);
+	if (e != 0) {
+		errno = -e;
+		die("cannot start:");
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct config cfg;
+	struct guard g = { .fd = -1 };
+	struct inputs *in = NULL;
+	struct buf mark = { 0 };
+	struct outcome o;
+	open_std_fds();
+	int status = options_parse(&cfg, argc, argv);
+	if (status >= 0)
+		return status;
+	if (cfg.sweep_orphans)
+		return sweep_orphans(true) < 0 ? 255 : 0;
+	struct host host = { .arg = &g, .stop = stop_here, .sweep = sweep_here };
+	shell_choose(&host.shell, getppid());
+	if (access(host.shell.path, X_OK) != 0)
+		die("cannot use the shell '%s' (from $PARALLEL_SHELL or $SHELL):", host.shell.path);
+	if (inputs_open(&in, &cfg) != 0)
+		return 255;
+	host.stdin_taken = inputs_use_stdin(in);
+	if (host.stdin_taken && isatty(STDIN_FILENO))
+		warn("reading arguments from the terminal; end with Ctrl-D");
+	become_runner(&g, host.stdin_taken && isatty(STDIN_FILENO));
+	buf_fmt(&mark, "PRONG_JOB=%s", run_mark());
+	host.job_mask = &g.user_mask;
+	host.pgrp = g.pgrp;
+	host.mark = mark.s;
+	host.signal_fd = guard_signals(&g);
+	host.death_fd = g.fd;
+	run_all(&cfg, &host, in, &o);
+	inputs_close(in);
+	buf_free(&mark);
+	finish(&g, &o);
+}

@@ -1,0 +1,128 @@
+/* job.c - a job is one block of memory: header, then everything its spec points to. */
+#include "pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Two passes over the same code: with at == NULL it only measures. */
+struct packer {
+	char *at;
+	size_t size;
+};
+
+static void *pack(struct packer *k, const void *data, size_t len, size_t align)
+{
+	size_t off = (k->size + align - 1) / align * align;
+	k->size = off + len;
+	if (!k->at)
+		return NULL;
+	return len ? memcpy(k->at + off, data, len) : k->at + off;
+}
+
+static void pack_str(struct packer *k, const char **s)
+{
+	if (*s)
+		*s = pack(k, *s, strlen(*s) + 1, 1);
+}
+
+static void pack_vec(struct packer *k, char *const **vec)
+{
+	if (!*vec)
+		return;
+	size_t n = 0;
+	while ((*vec)[n])
+		n++;
+	char **copy = pack(k, *vec, (n + 1) * sizeof **vec, _Alignof(char *));
+	for (size_t i = 0; i < n; i++) {
+		char *s = pack(k, (*vec)[i], strlen((*vec)[i]) + 1, 1);
+		if (copy)
+			copy[i] = s;
+	}
+	*vec = copy;
+}
+
+static void pack_spec(struct packer *k, struct prong_spec *s)
+{
+	pack_vec(k, &s->argv);
+	pack_vec(k, &s->env);
+	pack_vec(k, &s->setenv);
+	pack_str(k, &s->path);
+	pack_str(k, &s->mark);
+	pack_str(k, &s->cwd);
+	pack_str(k, &s->termseq);
+	pack_str(k, &s->engine);
+	if (s->pass_fds)
+		s->pass_fds = pack(k, s->pass_fds, s->npass_fds * sizeof(int), _Alignof(int));
+}
+
+static bool stdio_ok(const struct prong_stdio *io, int stream)
+{
+	if (io->how < PRONG_DEFAULT || io->how > PRONG_MERGE)
+		return false;
+	if (io->how == PRONG_FD && io->fd < 0)
+		return false;
+	if (stream == 0)
+		return io->how != PRONG_FILE && io->how != PRONG_PIPE && io->how != PRONG_MERGE;
+	return io->how != PRONG_MERGE || stream == 2;
+}
+
+static bool spec_ok(const struct prong_spec *s)
+{
+	const unsigned known = PRONG_SWEEP | PRONG_NEW_SESSION | PRONG_FOREGROUND |
+	                       PRONG_SAME_GROUP | PRONG_KEEP_FDS;
+	if ((s->argv != NULL) == (s->fn != NULL) || (s->argv && !s->argv[0]))
+		return false;
+	if (s->flags & ~known || s->timeout_ms < 0 || s->backoff_ms < 0)
+		return false;
+	if (s->engine && strcmp(s->engine, "local"))
+		return false;
+	return stdio_ok(&s->in, 0) && stdio_ok(&s->out, 1) && stdio_ok(&s->err, 2) &&
+	       (!s->termseq || pr_termseq_check(s->termseq) == 0);
+}
+
+int pr_job_new(struct job **out, const struct prong_spec *spec)
+{
+	struct prong_spec s = { 0 };
+	if (!spec || spec->size < offsetof(struct prong_spec, tag) || spec->size > sizeof s)
+		return -EINVAL;
+	memcpy(&s, spec, spec->size);
+	if (!spec_ok(&s))
+		return -EINVAL;
+	struct prong_spec measured = s;
+	struct packer k = { .size = sizeof(struct job) };
+	pack_spec(&k, &measured);
+	struct job *j = malloc(k.size);
+	if (!j)
+		return -ENOMEM;
+	*j = (struct job){ .spec = s };
+	k = (struct packer){ .at = (char *)j, .size = sizeof *j };
+	pack_spec(&k, &j->spec);
+	if (!j->spec.tries)
+		j->spec.tries = 1;
+	*out = j;
+	return 0;
+}
+
+void pr_list_add(struct job_list *l, struct job *j)
+{
+	j->next = NULL;
+	j->prev = l->tail;
+	*(l->tail ? &l->tail->next : &l->head) = j;
+	l->tail = j;
+}
+
+void pr_list_push(struct job_list *l, struct job *j)
+{
+	j->prev = NULL;
+	j->next = l->head;
+	*(l->head ? &l->head->prev : &l->tail) = j;
+	l->head = j;
+}
+
+void pr_list_del(struct job_list *l, struct job *j)
+{
+	*(j->prev ? &j->prev->next : &l->head) = j->next;
+	*(j->next ? &j->next->prev : &l->tail) = j->prev;
+	j->prev = j->next = NULL;
+}

@@ -1,0 +1,14 @@
+/* policy.c - what follows a finished try.  Pure: no state, no calls. */
+#include "pool.h"
+
+bool pr_result_ok(const struct prong_result *r)
+{
+	return r->how == PRONG_EXITED && r->status == 0;
+}
+
+enum verdict pr_policy(const struct prong_spec *spec, const struct prong_result *r)
+{
+	if (pr_result_ok(r) || r->how == PRONG_CANCELLED || r->attempt >= spec->tries)
+		return VERDICT_DONE;
+	return VERDICT_RETRY;
+}

@@ -1,0 +1,182 @@
+/* pool.h - what the pieces of the library share: jobs, slots, the pool.  Private. */
+#ifndef LIB_POOL_H
+#define LIB_POOL_H
+
+#include <prong.h>
+#include <stdbool.h>
+
+#define countof(a) (sizeof(a) / sizeof(*(a)))
+#define PR_NEVER INT64_MAX
+#define PR_MS INT64_C(1000000) /* nanoseconds */
+
+struct prong;
+struct slot;
+
+/* ---- timer.c: a binary heap of absolute deadlines (CLOCK_MONOTONIC nanoseconds) ---- */
+struct timer {
+	int64_t at;
+	size_t pos; /* place in the heap, from 1; 0: not in it */
+	void (*fire)(struct prong *p, struct timer *t);
+};
+struct timers {
+	struct timer **heap;
+	size_t n, cap;
+};
+int pr_timer_set(struct timers *ts, struct timer *t, int64_t at); /* 0 or -ENOMEM */
+void pr_timer_cancel(struct timers *ts, struct timer *t);
+int64_t pr_timer_next(const struct timers *ts); /* PR_NEVER if none */
+
+/* ---- a job, one block of memory ---- */
+enum job_state { JOB_WAITING, JOB_RUNNING, JOB_STOPPING, JOB_RESTING, JOB_DONE };
+
+struct job {
+	struct job *prev, *next; /* in the list its state belongs to */
+	int64_t id;
+	struct prong_spec spec; /* pointers lead into this block */
+	enum job_state state;
+	struct slot *slot; /* RUNNING, STOPPING */
+	unsigned attempt;
+	struct timer rest; /* RESTING: until then */
+};
+struct job_list {
+	struct job *head, *tail;
+};
+
+/* ---- capture.c: files that children write and hosts read ---- */
+struct vessel {
+	int fd;         /* -1: none */
+	bool own_open;  /* the child had an open of its own, so a lease proves it unshared */
+	bool unshared;  /* proven so at the leader's exit */
+};
+struct vessels {
+	const char *dir;
+	int *spare;     /* empty, proven unshared */
+	unsigned nspare, cap;
+	bool no_lease;  /* this file system grants none: never recycle */
+	bool no_tmpfile, no_proc;
+};
+void pr_vessels_open(struct vessels *vs, const char *dir);
+int pr_vessel_get(struct vessels *vs, struct vessel *v); /* 0 or -errno */
+/* Its job ended: find out whether anybody else holds it, and how much is in it. */
+int pr_vessel_settle(struct vessels *vs, struct vessel *v, int64_t *len);
+void pr_vessel_put(struct vessels *vs, struct vessel *v, int64_t len); /* recycle or close */
+void pr_vessels_close(struct vessels *vs);
+
+/* ---- a slot: where one job runs ---- */
+struct watch {
+	int kind; /* enum watch_kind, engine-local.c */
+	int fd;
+	struct slot *slot;
+	int stream; /* 0 out, 1 err, 2 result */
+	void *tag;
+};
+struct stream {
+	struct vessel file;
+	struct watch pipe; /* fd -1: no pipe */
+	bool spill;        /* pipe goes to the file, not to events */
+	int64_t spilled;
+	int64_t drain;     /* after the exit: bytes still to read; -1: still running */
+};
+enum { STREAM_OUT, STREAM_ERR, STREAM_RES, NSTREAMS };
+
+struct ending;
+
+struct slot {
+	unsigned number, next_free; /* from 1; 0 ends the list */
+	struct job *job;
+	pid_t pid;
+	struct watch exit; /* the pidfd */
+	struct stream st[NSTREAMS];
+	struct timer deadline;
+	struct ending *ending; /* it is being ended by us */
+	int why;               /* 0, PRONG_TIMEDOUT, PRONG_CANCELLED */
+	int64_t start_mono;
+	bool exited;
+	struct prong_result result;
+};
+
+/* ---- engine.h's implementations ---- */
+struct fired { /* what one turn of an engine brought */
+	enum { FIRED_NOTHING, FIRED_EXIT, FIRED_OUTPUT, FIRED_WAKE, FIRED_HOST } kind;
+	struct slot *slot;
+	int stream;
+	const void *data;
+	size_t len;
+	struct watch *watch;
+};
+
+struct engine_ops {
+	const char *name;
+	int (*open)(struct prong *p);
+	int64_t (*now)(struct prong *p); /* monotonic nanoseconds */
+	/* Start slot->job. 0; -EAGAIN: not now, try again; else -errno with result.step. */
+	int (*start)(struct prong *p, struct slot *s);
+	/* Wait until `until`, at most; one thing at a time.  1: *f is set, 0: time is over. */
+	int (*wait)(struct prong *p, int64_t until, struct fired *f);
+	/* Signal a running job's group. 0 or -errno. */
+	int (*signal)(struct prong *p, struct slot *s, int sig);
+	/* The result was handed out and is not needed any more: release slot->st. */
+	void (*release)(struct prong *p, struct slot *s);
+	void (*close)(struct prong *p);
+};
+
+struct prong {
+	unsigned char *alive; /* a page that fork wipes: *alive == 0 in a child */
+	struct prong_options opt;
+	char *tmpdir, *termseq;
+	sigset_t sigmask;
+	const struct engine_ops *ops;
+	void *engine; /* the engine's own */
+	struct slot **slots;
+	unsigned nslots, limit, running, free; /* free: number of the first free slot */
+	struct job_list waiting, resting, cancelled;
+	size_t nwaiting, nresting, ncancelled;
+	struct timers timers;
+	int64_t next_id, hold; /* hold: no start before this (the system said EAGAIN) */
+	unsigned holds;        /* how often in a row */
+	struct slot *last_slot; /* of the DONE event handed out last: released at the next wait */
+	struct job *last_job;
+	struct prong_event event;
+	struct prong_result result; /* for jobs that never had a slot */
+	struct ending *endings;
+	unsigned nendings, nwatched;
+};
+
+/* pool.c */
+int pr_open_engine(struct prong **out, const struct prong_options *o,
+                   const struct engine_ops *ops, void *ctx);
+void pr_slot_stop(struct prong *p, struct slot *s, int why);
+
+/* policy.c: what follows a finished try; pure. */
+enum verdict { VERDICT_DONE, VERDICT_RETRY };
+bool pr_result_ok(const struct prong_result *r);
+enum verdict pr_policy(const struct prong_spec *spec, const struct prong_result *r);
+
+/* job.c: make and free the block. */
+int pr_job_new(struct job **out, const struct prong_spec *spec);
+void pr_list_add(struct job_list *l, struct job *j);
+void pr_list_push(struct job_list *l, struct job *j); /* at the front */
+void pr_list_del(struct job_list *l, struct job *j);
+
+/* ending.c: terminations, which go on beside finished jobs. */
+int pr_termseq_check(const char *seq); /* 0 or -EINVAL */
+int pr_ending_begin(struct prong *p, struct slot *s, bool leader_gone);
+bool pr_ending_leader_gone(struct prong *p, struct slot *s); /* true: it keeps the zombie */
+void pr_endings_kill(struct prong *p); /* SIGKILL what is left, reap, free: for close */
+bool pr_ending_owns(const struct prong *p, pid_t pid);
+
+/* sweep.c: find processes of a job. */
+struct sweep_target {
+	pid_t leader; /* also the number of its group and session */
+	bool session; /* it had a session of its own */
+	bool group;
+	const char *mark; /* "NAME=VALUE" or NULL */
+};
+/* Signal every live process that belongs to t (sig 0: only count).  How many there are
+ * besides the leader itself, or -errno if /proc cannot be read. */
+int pr_sweep(const struct sweep_target *t, int sig);
+
+/* err.c */
+int pr_signal_number(const char *name, size_t len); /* "TERM", "SIGTERM", "15"; or -EINVAL */
+
+#endif

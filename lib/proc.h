@@ -1,0 +1,48 @@
+/* proc.h - a child process as a value: spawn, peek, reap, signal.  Private. */
+#ifndef LIB_PROC_H
+#define LIB_PROC_H
+
+#include <prong.h>
+#include <stdbool.h>
+
+/* One of the child's standard streams. */
+struct plan_fd {
+	int fd;           /* to dup; -1: leave what is there */
+	const char *open; /* or: open this file (a capture file's /proc path) for appending */
+};
+
+/* Everything the child does between clone and exec, decided beforehand: it only makes
+ * system calls, and shares the parent's memory meanwhile. */
+struct plan {
+	const char *path; /* NULL: a function */
+	char *const *argv;
+	char *const *envp;
+	const char *cwd;
+	struct plan_fd in, out, err;
+	bool merge;       /* err is a dup of out */
+	const int *pass_fds;
+	unsigned npass_fds;
+	unsigned flags;   /* PRONG_NEW_SESSION, SAME_GROUP, FOREGROUND, KEEP_FDS */
+	bool reset_handlers;
+	int nice, tty_fd;
+	sigset_t mask;    /* to restore just before exec */
+	int (*fn)(void *arg, int result_fd);
+	void *arg;
+	int result_fd;
+	pid_t (*fork)(void *);
+	void *fork_arg;
+	/* out: */
+	volatile int step, error; /* where and why the child failed; 0: it did not */
+	volatile bool ran;        /* false: memory is not shared (an emulator) */
+};
+
+/* Start it.  Returns the pid and sets *pidfd (-1: this kernel has none), or -errno with
+ * plan->step set.  stack: top of a 64 KiB stack that nobody else uses meanwhile. */
+pid_t pr_spawn(struct plan *pl, void *stack_top, int *pidfd);
+
+/* Has it ended?  1: *r's how, status, core, usage are set; 0: it runs; how is PRONG_LOST if
+ * somebody else reaped it.  keep: leave the zombie. */
+int pr_peek(pid_t pid, int pidfd, bool keep, struct prong_result *r);
+void pr_reap(pid_t pid); /* a zombie known to be ours; blocks if it still runs */
+
+#endif

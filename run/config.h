@@ -1,0 +1,82 @@
+/* config.h - what the command line asked for, as plain data.
+ * Written by cmd/options.c, read by everything in run/.  Strings belong to argv, the
+ * environment or the parser's arena and live as long as the process. */
+#ifndef RUN_CONFIG_H
+#define RUN_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One input source, in command-line order. */
+enum input_kind { INPUT_ARGS, INPUT_FILE }; /* FILE: path "-" is standard input */
+struct input_spec {
+	enum input_kind kind;
+	bool linked;         /* :::+ ::::+ : goes with the source before it */
+	char *const *values; /* INPUT_ARGS */
+	size_t nvalues;
+	const char *path; /* INPUT_FILE */
+};
+
+/* A number that may be a percentage. */
+struct amount {
+	double n;
+	bool percent;
+};
+
+enum halt_when { HALT_NEVER, HALT_SOON, HALT_NOW };
+enum halt_why { HALT_FAIL, HALT_SUCCESS, HALT_DONE };
+struct halt {
+	enum halt_when when;
+	enum halt_why why;
+	struct amount limit;
+};
+
+enum output_mode { OUTPUT_GROUP, OUTPUT_LINE, OUTPUT_UNGROUP };
+enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
+
+struct config {
+	/* what to run */
+	char *const *command; /* words of the command, NULL-terminated; empty: input lines
+	                         are the commands */
+	size_t ncommand;
+	bool quote;           /* -q: words are quoted for the shell one by one */
+	const char *repl;     /* -I / -i: the replacement string, "{}" if NULL */
+	bool repl_changed;    /* -I given: {1} {2} are then literal */
+	bool plus;            /* --plus */
+	/* input */
+	struct input_spec *inputs; /* none: standard input */
+	size_t ninputs;
+	bool link;            /* --link (and --xapply) */
+	int delim;            /* record separator byte: '\n', 0 with -0, -d C */
+	bool no_run_if_empty; /* -r: skip empty input lines */
+	const char *eof_str;  /* -E; NULL none */
+	/* how many */
+	const char *jobs;     /* -j as given, NULL: default; read again on change if a file */
+	double delay;         /* seconds between starts */
+	struct amount timeout; /* seconds, or percent of the median run time; n 0: none */
+	unsigned retries;     /* tries in all; 1: no retry; 0: until it succeeds */
+	struct halt halt;
+	const char *termseq;  /* NULL: the library's default */
+	int nice;
+	const char *workdir;  /* --wd; NULL: here; "..." a fresh directory per job */
+	bool tty;             /* --tty: one job at a time, with the terminal */
+	bool sweep;           /* --sweep */
+	const char *capture;  /* NULL or "file", "pipe" */
+	const char *tmpdir;   /* --tmpdir; NULL: $TMPDIR, /tmp */
+	/* output */
+	enum output_mode output;
+	bool keep_order;
+	bool tag;
+	const char *tagstring; /* template; NULL: the values, tab separated */
+	bool verbose;          /* -t / --verbose: command on stderr */
+	bool verbose_stdout;   /* -v: command on stdout before the output */
+	bool dry_run;
+	const char *joblog;    /* path, "-" stdout; a leading '+' appends */
+	enum when summary;     /* --summary / --no-summary / auto: stderr is a terminal */
+	bool bar, progress, eta;
+	/* quoted-shell mode of ours */
+	bool sweep_orphans;    /* --sweep-orphans: find leftovers of a killed run, and exit */
+};
+
+#endif

@@ -1,0 +1,219 @@
+/* sink.c - prints finished jobs, in their order if asked; never starts or judges them. */
+#include "sink-impl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char *spool_place(const struct config *cfg)
+{
+	const char *env = getenv("TMPDIR");
+	if (cfg->tmpdir)
+		return cfg->tmpdir;
+	return env && *env ? env : "/tmp";
+}
+
+struct sink *sink_new(const struct config *cfg, int out_fd, int err_fd)
+{
+	struct sink *s = xrealloc(NULL, sizeof *s);
+	memset(s, 0, sizeof *s);
+	outbuf_init(&s->out, out_fd, err_fd);
+	order_init(&s->order);
+	s->spool = spool_new(spool_place(cfg));
+	s->ungroup = cfg->output == OUTPUT_UNGROUP;
+	s->keep = cfg->keep_order && !s->ungroup;
+	return s;
+}
+
+void sink_free(struct sink *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < BUCKETS; i++)
+		while (s->live[i])
+			live_free(s, s->live[i]);
+	outbuf_free(&s->out);
+	order_free(&s->order);
+	spool_free(s->spool);
+	buf_free(&s->tag);
+	free(s);
+}
+
+/* Only what can keep us waiting for long needs patience. */
+void sink_be_patient(struct sink *s, const struct sink_patience *p)
+{
+	struct stat st;
+	s->patience = *p;
+	for (size_t i = 0; i < 2; i++)
+		if (fstat(s->out.to[i].fd, &st) == 0 && !S_ISREG(st.st_mode))
+			s->out.to[i].patience = &s->patience;
+}
+
+/* ---- errors ---- */
+
+const char *sink_error(const struct sink *s)
+{
+	return s->error;
+}
+
+static void describe(struct sink *s, int e, bool held)
+{
+	bool full = e == -ENOSPC || e == -EDQUOT;
+	if (e == -ENODATA)
+		snprintf(s->error, sizeof s->error,
+		         "output of a job was cut short by somebody while it was read");
+	else if (held)
+		snprintf(s->error, sizeof s->error, "cannot hold output in %s: %s%s",
+		         spool_dir(s->spool), strerror(-e), full ? "; use --tmpdir" : "");
+	else
+		snprintf(s->error, sizeof s->error, "cannot write to standard %s: %s",
+		         s->out.bad ? "error" : "output", strerror(-e));
+}
+
+int sink_fail(struct sink *s, int e, bool held)
+{
+	if (e != 0 && s->failed == 0) {
+		describe(s, e, held);
+		s->failed = e;
+	}
+	return e;
+}
+
+/* ---- printing ---- */
+
+bool sink_holds(const struct sink *s, uint64_t seq)
+{
+	return s->keep && seq > s->order.next;
+}
+
+int sink_hold_tag(struct sink *s, struct chain *c, const char *tag)
+{
+	return tag ? spool_add(s->spool, c, PIECE_TAG, tag, strlen(tag) + 1) : 0;
+}
+
+static int print_piece(struct sink *s, const struct piece *p, struct tagger *t)
+{
+	if (p->kind == PIECE_TAG) {
+		buf_add(&s->tag, p->mem, (size_t)p->len);
+		t[0] = t[1] = tagger_new(s->tag.s);
+		return 0;
+	}
+	if (p->mem)
+		return outbuf_lines(&s->out, p->kind, &t[p->kind], p->mem, (size_t)p->len);
+	return outbuf_file(&s->out, p->kind, &t[p->kind], p->fd, p->off, p->len);
+}
+
+int sink_print(struct sink *s, int64_t at)
+{
+	struct tagger t[2] = { { .tag = NULL }, { .tag = NULL } };
+	struct piece p;
+	buf_clear(&s->tag);
+	while (at >= 0) {
+		int e = spool_read(s->spool, &at, &p);
+		if (e != 0)
+			return sink_fail(s, e, true);
+		e = print_piece(s, &p, t);
+		if (e != 0)
+			return sink_fail(s, e, false);
+		spool_release(s->spool, &p);
+	}
+	return 0;
+}
+
+static size_t missing_newline(const char *head)
+{
+	size_t len = strlen(head);
+	return len && head[len - 1] != '\n';
+}
+
+static int print_now(struct sink *s, const struct output *o)
+{
+	struct tagger t = tagger_new(o->tag);
+	int e = 0;
+	if (o->head) {
+		e = outbuf_lines(&s->out, 0, &t, o->head, strlen(o->head));
+		if (e == 0)
+			e = outbuf_lines(&s->out, 0, &t, "\n", missing_newline(o->head));
+	}
+	for (int i = 0; i < 2 && e == 0; i++) {
+		t.mid = false;
+		if (o->fd[i] >= 0)
+			e = outbuf_file(&s->out, i, &t, o->fd[i], 0, o->len[i]);
+	}
+	return sink_fail(s, e, false);
+}
+
+/* ---- holding back ---- */
+
+static bool has_output(const struct output *o)
+{
+	return (o->head && *o->head) || (o->fd[0] >= 0 && o->len[0] > 0) ||
+	       (o->fd[1] >= 0 && o->len[1] > 0);
+}
+
+static int hold(struct sink *s, const struct output *o, struct chain *c)
+{
+	int e = 0;
+	if (!has_output(o))
+		return 0;
+	if (c->first < 0)
+		e = sink_hold_tag(s, c, o->tag);
+	if (e == 0 && o->head)
+		e = spool_add(s->spool, c, PIECE_OUT, o->head, strlen(o->head));
+	if (e == 0 && o->head)
+		e = spool_add(s->spool, c, PIECE_OUT, "\n", missing_newline(o->head));
+	for (int i = 0; i < 2 && e == 0; i++)
+		if (o->fd[i] >= 0)
+			e = spool_add_file(s->spool, c, i, o->fd[i], o->len[i]);
+	return sink_fail(s, e, true);
+}
+
+/* Whose turn has come now? */
+static int advance(struct sink *s)
+{
+	int64_t at;
+	int e = 0;
+	while (e == 0 && order_take(&s->order, &at))
+		if (at != ORDER_NOTHING)
+			e = sink_print(s, at);
+	struct live *l = e == 0 ? live_find(s, s->order.next) : NULL;
+	return l ? live_turn(s, l) : e;
+}
+
+static int settle(struct sink *s, uint64_t seq, int64_t at)
+{
+	if (!s->keep || seq < s->order.next)
+		return 0;
+	order_put(&s->order, seq, at < 0 ? ORDER_NOTHING : at);
+	return seq == s->order.next ? advance(s) : 0;
+}
+
+int sink_done(struct sink *s, const struct output *o)
+{
+	struct live *l = live_find(s, o->seq);
+	struct chain c = CHAIN_EMPTY;
+	int e = s->failed;
+	if (l) {
+		e = e ? e : live_end(s, l, o->tag);
+		c = l->held;
+		live_free(s, l);
+	}
+	if (e == 0)
+		e = sink_holds(s, o->seq) ? hold(s, o, &c) : print_now(s, o);
+	if (e == 0)
+		e = settle(s, o->seq, c.first);
+	return e || !s->ungroup ? e : sink_flush(s);
+}
+
+int sink_skip(struct sink *s, uint64_t seq)
+{
+	struct output o = { .seq = seq, .fd = { -1, -1 } };
+	return sink_done(s, &o);
+}
+
+int sink_flush(struct sink *s)
+{
+	return s->failed ? s->failed : sink_fail(s, outbuf_flush(&s->out), false);
+}

@@ -1,0 +1,262 @@
+/* task.c - turn a record into a job: template, tag, directory, environment, spec. */
+#include "task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* ---- lists and blocks ---- */
+
+struct task *task_new(const struct args *a, uint64_t seq)
+{
+	size_t bytes = sizeof(struct task) + (a->n + 1) * sizeof(char *);
+	size_t at = bytes;
+	for (size_t i = 0; i < a->n; i++)
+		bytes += strlen(a->v[i]) + 1;
+	struct task *t = xrealloc(NULL, bytes);
+	memset(t, 0, sizeof *t);
+	t->seq = seq;
+	t->n = a->n;
+	for (size_t i = 0; i < a->n; i++) {
+		t->v[i] = (char *)t + at;
+		at += (size_t)(stpcpy(t->v[i], a->v[i]) - t->v[i]) + 1;
+	}
+	t->v[a->n] = NULL;
+	return t;
+}
+
+void task_free(struct task *t)
+{
+	free(t->tag);
+	free(t->dir);
+	free(t);
+}
+
+void task_add(struct task_list *l, struct task *t)
+{
+	t->next = NULL;
+	t->prev = l->tail;
+	*(l->tail ? &l->tail->next : &l->head) = t;
+	l->tail = t;
+}
+
+void task_push(struct task_list *l, struct task *t)
+{
+	t->prev = NULL;
+	t->next = l->head;
+	*(l->head ? &l->head->prev : &l->tail) = t;
+	l->head = t;
+}
+
+void task_del(struct task_list *l, struct task *t)
+{
+	*(t->prev ? &t->prev->next : &l->head) = t->next;
+	*(t->next ? &t->next->prev : &l->tail) = t->prev;
+	t->prev = t->next = NULL;
+}
+
+/* ---- the builder ---- */
+
+int builder_init(struct builder *b, const struct config *cfg, const struct host *host)
+{
+	*b = (struct builder){ .cfg = cfg, .host = host, .total = -1 };
+	b->command = template_new(cfg);
+	if (!b->command)
+		return -EINVAL;
+	b->direct = !cfg->tty && direct_ok(b->command, &host->shell, environ);
+	if (cfg->tagstring && !(b->tag = template_text(cfg, cfg->tagstring)))
+		return -EINVAL;
+	if (cfg->workdir && !(b->dir = template_text(cfg, cfg->workdir)))
+		return -EINVAL;
+	return 0;
+}
+
+void builder_free(struct builder *b)
+{
+	template_free(b->command);
+	if (b->tag)
+		template_free(b->tag);
+	if (b->dir)
+		template_free(b->dir);
+	buf_free(&b->text);
+	buf_free(&b->words);
+	for (size_t i = 0; i < sizeof b->env / sizeof *b->env; i++)
+		buf_free(&b->env[i]);
+	free(b->argv);
+}
+
+static struct args args_of(const struct task *t)
+{
+	return (struct args){ .v = t->v, .n = t->n };
+}
+
+static struct job_context context(const struct builder *b, const struct task *t)
+{
+	return (struct job_context){ .seq = t->seq, .slot = t->slot, .total = b->total };
+}
+
+const char *builder_command(struct builder *b, const struct task *t)
+{
+	struct args a = args_of(t);
+	struct job_context c = context(b, t);
+	buf_clear(&b->text);
+	template_expand(b->command, &a, &c, &b->text);
+	return b->text.s ? b->text.s : "";
+}
+
+static char *expand_text(struct builder *b, const struct template *tp, const struct task *t)
+{
+	struct args a = args_of(t);
+	struct job_context c = context(b, t);
+	buf_clear(&b->text);
+	template_expand(tp, &a, &c, &b->text);
+	return xstrdup(b->text.s ? b->text.s : "");
+}
+
+static char *joined(struct builder *b, const struct task *t)
+{
+	buf_clear(&b->text);
+	for (size_t i = 0; i < t->n; i++) {
+		if (i)
+			buf_chr(&b->text, '\t');
+		buf_str(&b->text, t->v[i]);
+	}
+	return xstrdup(b->text.s ? b->text.s : "");
+}
+
+/* mkdir -p: as under GNU parallel, --wd makes what is missing. */
+static int make_dirs(char *path)
+{
+	for (char *p = path + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		int e = mkdir(path, 0777);
+		*p = '/';
+		if (e != 0 && errno != EEXIST)
+			return -errno;
+	}
+	return mkdir(path, 0777) == 0 || errno == EEXIST ? 0 : -errno;
+}
+
+static int set_dir(struct builder *b, struct task *t)
+{
+	if (!strcmp(b->cfg->workdir, "...")) {
+		const char *home = getenv("HOME");
+		char path[PATH_MAX], host[128] = "localhost";
+		gethostname(host, sizeof host - 1);
+		snprintf(path, sizeof path, "%s/.parallel/tmp/%s-%ld-%llu", home ? home : "", host,
+		         (long)getpid(), (unsigned long long)t->seq);
+		t->dir = xstrdup(path);
+	} else {
+		t->dir = expand_text(b, b->dir, t);
+	}
+	int e = make_dirs(t->dir);
+	if (e != 0)
+		warn("--wd: cannot make the directory '%s': %s", t->dir, prong_strerror(e));
+	return e;
+}
+
+int builder_prepare(struct builder *b, struct task *t)
+{
+	if (b->tag)
+		t->tag = expand_text(b, b->tag, t);
+	else if (b->cfg->tag)
+		t->tag = joined(b, t);
+	return b->dir && !t->dir ? set_dir(b, t) : 0;
+}
+
+/* ---- the spec ---- */
+
+static char *env_entry(struct builder *b, size_t i, const char *fmt, const char *s,
+                       unsigned long long n)
+{
+	buf_clear(&b->env[i]);
+	if (s)
+		buf_fmt(&b->env[i], fmt, s, n);
+	else
+		buf_fmt(&b->env[i], fmt, n);
+	return b->env[i].s;
+}
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+static void build_env(struct builder *b, const struct task *t, char **env)
+{
+	size_t n = 0;
+	env[n] = env_entry(b, n, "%s.%llu", b->host->mark, t->seq), n++;
+	env[n] = env_entry(b, n, "PARALLEL_SEQ=%llu", NULL, t->seq), n++;
+	env[n] = env_entry(b, n, "PARALLEL_JOBSLOT=%llu", NULL, t->slot), n++;
+	env[n] = env_entry(b, n, "PARALLEL_PID=%llu", NULL, (unsigned long long)getpid()), n++;
+	env[n++] = "PARALLEL_SSHHOST=:";
+	env[n++] = "PARALLEL_SSHLOGIN=:";
+	env[n] = NULL;
+}
+#pragma GCC diagnostic pop
+
+static char *const *words_argv(struct builder *b, const struct task *t)
+{
+	struct args a = args_of(t);
+	struct job_context c = context(b, t);
+	buf_clear(&b->words);
+	size_t n = template_words(b->command, &a, &c, &b->words);
+	if (n + 1 > b->argv_cap) {
+		b->argv_cap = (n + 1) * 2;
+		b->argv = xrealloc(b->argv, b->argv_cap * sizeof *b->argv);
+	}
+	char *p = b->words.s;
+	for (size_t i = 0; i < n; i++, p += strlen(p) + 1)
+		b->argv[i] = p;
+	b->argv[n] = NULL;
+	return b->argv;
+}
+
+static struct prong_stdio input_of(struct builder *b)
+{
+	if (b->cfg->tty)
+		return (struct prong_stdio){ .how = PRONG_INHERIT };
+	if (b->stdin_given || b->host->stdin_taken)
+		return (struct prong_stdio){ .how = PRONG_NULL };
+	b->stdin_given = true;
+	return (struct prong_stdio){ .how = PRONG_INHERIT };
+}
+
+static int output_how(const struct config *cfg)
+{
+	if (cfg->output == OUTPUT_LINE)
+		return PRONG_PIPE;
+	return cfg->output == OUTPUT_UNGROUP ? PRONG_INHERIT : PRONG_FILE;
+}
+
+int64_t builder_submit(struct builder *b, struct prong *pool, struct task *t)
+{
+	const struct config *cfg = b->cfg;
+	char *env[8];
+	char *const *argv;
+	const char *by_shell[] = { b->host->shell.path, "-c", NULL, NULL };
+	int how = output_how(cfg);
+	build_env(b, t, env);
+	if (b->direct && !t->by_shell) {
+		argv = words_argv(b, t);
+	} else {
+		by_shell[2] = builder_command(b, t);
+		argv = (char *const *)by_shell;
+	}
+	bool tty = cfg->tty;
+	int64_t timeout = cfg->timeout.percent ? 0 : (int64_t)(cfg->timeout.n * 1000 + 0.5);
+	return prong_submit(
+		pool,
+		PRONG_SPEC(.argv = argv, .path = argv == (char *const *)by_shell ? argv[0] : NULL,
+	                   .setenv = env, .mark = env[0], .cwd = t->dir, .in = input_of(b),
+	                   .out = { .how = how }, .err = { .how = how }, .nice = cfg->nice,
+	                   .flags = PRONG_KEEP_FDS | (cfg->sweep ? PRONG_SWEEP : 0u) |
+	                            (tty ? PRONG_FOREGROUND : PRONG_NEW_SESSION),
+	                   .tty_fd = tty ? STDIN_FILENO : -1, .timeout_ms = timeout, .tag = t));
+}

@@ -1,0 +1,54 @@
+/* task.h - one job of a run, from its arguments to its end. */
+#ifndef RUN_TASK_H
+#define RUN_TASK_H
+
+#include "run.h"
+#include <prong.h>
+
+struct task {
+	struct task *prev, *next; /* running tasks, or the queue of those to try again */
+	uint64_t seq;
+	int64_t id;       /* the pool's */
+	unsigned slot, tries;
+	bool by_shell;    /* direct exec did not work: the shell says why */
+	double started;   /* monotonic seconds */
+	int64_t sent[2];  /* bytes of live output seen */
+	char *tag;        /* NULL: none */
+	char *dir;        /* working directory; NULL: here */
+	size_t n;
+	char *v[];        /* the arguments */
+};
+
+struct task_list {
+	struct task *head, *tail;
+};
+
+struct task *task_new(const struct args *a, uint64_t seq);
+void task_free(struct task *t);
+void task_add(struct task_list *l, struct task *t);
+void task_push(struct task_list *l, struct task *t);
+void task_del(struct task_list *l, struct task *t);
+
+/* Everything that turns a task into a spec; scratch buffers are reused job after job. */
+struct builder {
+	const struct config *cfg;
+	const struct host *host;
+	struct template *command, *tag, *dir;
+	bool direct;        /* the command needs no shell */
+	int64_t total;      /* for {##} */
+	struct buf text, words, env[8];
+	char **argv;
+	size_t argv_cap;
+	bool stdin_given;   /* the first job has had our standard input */
+};
+
+int builder_init(struct builder *b, const struct config *cfg, const struct host *host);
+void builder_free(struct builder *b);
+/* The command line of a task as the shell would get it; valid until the next call. */
+const char *builder_command(struct builder *b, const struct task *t);
+/* Submit it; t->slot must be set.  The pool's id, or -errno after a warning. */
+int64_t builder_submit(struct builder *b, struct prong *pool, struct task *t);
+/* Set t->tag and t->dir from their templates. */
+int builder_prepare(struct builder *b, struct task *t);
+
+#endif

@@ -1,0 +1,58 @@
+/* template.h - a command with replacement strings, compiled once, expanded per job.
+ * Pure functions of bytes: no system calls. */
+#ifndef RUN_TEMPLATE_H
+#define RUN_TEMPLATE_H
+
+#include "buf.h"
+#include "config.h"
+#include "source.h"
+
+/* What an expansion may depend on besides the values. */
+struct job_context {
+	uint64_t seq;   /* {#}, from 1 */
+	unsigned slot;  /* {%}, from 1 */
+	int64_t total;  /* {##} of --plus; -1: not known */
+};
+
+struct template;
+
+/* Compile cfg->command.  If no replacement string occurs in it, ' {}' is appended (as GNU
+ * parallel does); with no command at all the value itself is the command, unquoted.
+ * NULL after a message by warn(). */
+struct template *template_new(const struct config *cfg);
+/* Compile one free string (--tagstring, --wd): values are inserted unquoted. */
+struct template *template_text(const struct config *cfg, const char *text);
+/* The command line for the shell: values quoted as GNU parallel quotes them. */
+void template_expand(const struct template *t, const struct args *a,
+                     const struct job_context *c, struct buf *out);
+/* Does it use {#}, {%} ... anything but values?  (Then dry runs need slots.) */
+bool template_uses_slot(const struct template *t);
+bool template_uses_total(const struct template *t);
+void template_free(struct template *t);
+
+/* The same expansion as words for execve(), without a shell: only if direct_ok() said so
+ * when the template was examined.  Words are appended to `words` NUL-separated; returns how
+ * many.  Equal to what the shell would have made of template_expand()'s text, byte for byte. */
+size_t template_words(const struct template *t, const struct args *a,
+                      const struct job_context *c, struct buf *words);
+
+/* ---- which shell, and when it is not needed (direct.c) ---- */
+struct shell {
+	const char *path; /* $PARALLEL_SHELL, else the shell that started prong, else $SHELL,
+	                     else /bin/sh */
+	int kind;         /* enum shell_kind in direct.c; 0: unknown */
+};
+/* ppid: the process that started prong (the guardian's parent). */
+void shell_choose(struct shell *sh, int ppid);
+/* Can jobs of this template be exec'ed without the shell with the same result?  Looks at
+ * the literal text, the first word (builtin, keyword, alias, exported function, contains
+ * '=' or '/'...), and the environment (BASH_ENV, ENV, .zshenv, BASH_FUNC_*, names no shell
+ * passes on unchanged).  Conservative: in doubt false. */
+bool direct_ok(const struct template *t, const struct shell *sh, char *const *env);
+
+/* ---- quote.c ---- */
+/* Append value quoted so that any POSIX shell, and csh-like ones where possible, reads it
+ * back as one word; empty becomes ''.  Same spelling as GNU parallel (shown by --dry-run). */
+void quote_shell(struct buf *out, const char *value);
+
+#endif

@@ -1,0 +1,189 @@
+/* test_pool.c - the library through its public face, with real processes. */
+#include <prong.h>
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct prong *open_pool(unsigned jobs)
+{
+	struct prong *p;
+	struct prong_options o = { .size = sizeof o, .jobs = jobs };
+	assert_int_equal(prong_open(&p, &o), 0);
+	return p;
+}
+
+static void close_pool(struct prong *p)
+{
+	prong_close(p);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no zombie, no child */
+	assert_int_equal(errno, ECHILD);
+}
+
+static const struct prong_event *next_done(struct prong *p)
+{
+	const struct prong_event *ev;
+	while (prong_wait(p, &ev, 20000) == 1)
+		if (ev->type == PRONG_DONE)
+			return ev;
+	return NULL;
+}
+
+static int64_t shell(struct prong *p, const char *text, int64_t timeout_ms)
+{
+	char *argv[] = { "sh", "-c", (char *)(uintptr_t)text, NULL };
+	return prong_submit(p, PRONG_SPEC(.argv = argv, .timeout_ms = timeout_ms));
+}
+
+static void output_is_captured(void **state)
+{
+	struct prong *p = open_pool(2);
+	char buf[16] = "";
+	(void)state;
+	assert_true(shell(p, "echo out; echo err >&2; exit 3", 0) > 0);
+	const struct prong_event *ev = next_done(p);
+	assert_non_null(ev);
+	assert_int_equal(ev->result->how, PRONG_EXITED);
+	assert_int_equal(ev->result->status, 3);
+	assert_int_equal(ev->result->out.len, 4);
+	assert_int_equal(pread(ev->result->err.fd, buf, sizeof buf, 0), 4);
+	assert_memory_equal(buf, "err\n", 4);
+	close_pool(p);
+}
+
+static void never_more_than_n(void **state)
+{
+	struct prong *p = open_pool(3);
+	const struct prong_event *ev;
+	int done = 0;
+	(void)state;
+	for (int i = 0; i < 30; i++)
+		assert_true(shell(p, "sleep 0.01", 0) > 0);
+	while (prong_wait(p, &ev, 20000) == 1) {
+		assert_true(prong_running(p) <= 3);
+		done += ev->type == PRONG_DONE;
+	}
+	assert_int_equal(done, 30);
+	close_pool(p);
+}
+
+static void timeout_ends_the_group(void **state)
+{
+	struct prong *p = open_pool(1);
+	(void)state;
+	assert_true(shell(p, "trap '' TERM; sleep 60 & sleep 60; sleep 60", 50) > 0);
+	const struct prong_event *ev = next_done(p);
+	assert_non_null(ev);
+	assert_int_equal(ev->result->how, PRONG_TIMEDOUT);
+	while (prong_wait(p, &ev, 5000) == 1)
+		;
+	close_pool(p);
+}
+
+static void missing_command_names_the_step(void **state)
+{
+	struct prong *p = open_pool(1);
+	char *argv[] = { "no-such-command-here", NULL };
+	(void)state;
+	assert_true(prong_submit(p, PRONG_SPEC(.argv = argv)) > 0);
+	const struct prong_event *ev = next_done(p);
+	assert_int_equal(ev->result->how, PRONG_NOTSTARTED);
+	assert_int_equal(ev->result->step, PRONG_STEP_EXEC);
+	assert_int_equal(ev->result->status, ENOENT);
+	close_pool(p);
+}
+
+/* A grandchild that writes after the job ended must not write into another job's file. */
+static void late_writer_hits_nobody(void **state)
+{
+	struct prong *p = open_pool(1);
+	(void)state;
+	assert_true(shell(p, "(sleep 0.2; echo late) & echo one", 0) > 0);
+	assert_int_equal(next_done(p)->result->out.len, 4);
+	for (int i = 0; i < 40; i++) {
+		assert_true(shell(p, "sleep 0.01; echo x", 0) > 0);
+		assert_int_equal(next_done(p)->result->out.len, 2);
+	}
+	close_pool(p);
+}
+
+static void tries_end_with_success_or_the_last(void **state)
+{
+	struct prong *p = open_pool(1);
+	char *argv[] = { "false", NULL };
+	(void)state;
+	assert_true(prong_submit(p, PRONG_SPEC(.argv = argv, .tries = 3)) > 0);
+	assert_int_equal(next_done(p)->result->attempt, 3);
+	close_pool(p);
+}
+
+static void misuse_is_refused(void **state)
+{
+	struct prong *p = open_pool(1);
+	char *argv[] = { "true", NULL };
+	(void)state;
+	assert_int_equal(prong_submit(p, PRONG_SPEC(.flags = 0)), -EINVAL);
+	assert_int_equal(prong_submit(p, PRONG_SPEC(.argv = argv, .flags = 1u << 31)), -EINVAL);
+	assert_int_equal(prong_submit(p, PRONG_SPEC(.argv = argv, .termseq = "NO,1")), -EINVAL);
+	assert_int_equal(prong_stop(p, 77), -ESRCH);
+	close_pool(p);
+}
+
+static int square(void *arg, int fd)
+{
+	int n = *(int *)arg, sq = n * n;
+	return write(fd, &sq, sizeof sq) == (ssize_t)sizeof sq ? 0 : 1;
+}
+
+static void functions_give_results(void **state)
+{
+	struct prong *p = open_pool(2);
+	int n = 12, got = 0;
+	(void)state;
+	assert_true(prong_submit(p, PRONG_SPEC(.fn = square, .arg = &n)) > 0);
+	const struct prong_event *ev = next_done(p);
+	assert_int_equal(ev->result->status, 0);
+	assert_int_equal(pread(ev->result->res.fd, &got, sizeof got, 0), sizeof got);
+	assert_int_equal(got, 144);
+	close_pool(p);
+}
+
+static void stop_cancels_all(void **state)
+{
+	struct prong *p = open_pool(2);
+	const struct prong_event *ev;
+	int cancelled = 0;
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		shell(p, "sleep 60", 0);
+	assert_int_equal(prong_wait(p, &ev, 1000), 1);
+	assert_int_equal(prong_stop(p, 0), 0);
+	while (prong_wait(p, &ev, 5000) == 1)
+		cancelled += ev->type == PRONG_DONE && ev->result->how == PRONG_CANCELLED;
+	assert_int_equal(cancelled, 5);
+	close_pool(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(output_is_captured),
+		cmocka_unit_test(never_more_than_n),
+		cmocka_unit_test(timeout_ends_the_group),
+		cmocka_unit_test(missing_command_names_the_step),
+		cmocka_unit_test(late_writer_hits_nobody),
+		cmocka_unit_test(tries_end_with_success_or_the_last),
+		cmocka_unit_test(misuse_is_refused),
+		cmocka_unit_test(functions_give_results),
+		cmocka_unit_test(stop_cancels_all),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Install what the build and the tests need, if it is not there (Debian 12 names).
+set -eu
+need=
+have() { command -v "$1" >/dev/null 2>&1; }
+have meson || need="$need meson"
+have ninja || need="$need ninja-build"
+have gcc || need="$need gcc libc6-dev"
+have pkg-config || need="$need pkg-config"
+have zsh || need="$need zsh"
+have ksh || need="$need ksh"
+have dash || need="$need dash"
+pkg-config --exists cmocka 2>/dev/null || need="$need libcmocka-dev"
+/usr/bin/python3 -c 'import pytest' 2>/dev/null || need="$need python3-pytest"
+for extra in "$@"; do have "$extra" || need="$need $extra"; done
+[ -n "$need" ] || exit 0
+if [ "$(id -u)" -eq 0 ]; then sudo=; elif have sudo; then sudo=sudo; else
+	echo "please install: apt-get install$need" >&2
+	exit 1
+fi
+$sudo apt-get update -qq
+# shellcheck disable=SC2086
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $need >/dev/null
