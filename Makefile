@@ -12,7 +12,7 @@ setup:
 	@tools/setup.sh
 
 try: all
-	@tools/try.sh $(BUILD)/cmd/prong
+	@tools/try.sh $(BUILD)/prong
 
 check: all
 	@meson test -C $(BUILD) --print-errorlogs

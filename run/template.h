@@ -36,6 +36,10 @@ void template_free(struct template *t);
 size_t template_words(const struct template *t, const struct args *a,
                       const struct job_context *c, struct buf *words);
 
+/* The first word, if it is literal and all literal text means itself to every shell; else
+ * NULL: then only a shell can run it. */
+const char *template_inert_command(const struct template *t);
+
 /* ---- which shell, and when it is not needed (direct.c) ---- */
 struct shell {
 	const char *path; /* $PARALLEL_SHELL, else the shell that started prong, else $SHELL,

@@ -1,0 +1,18 @@
+/* jobs.h - how many at once: -j, and the CPUs this process may really use. */
+#ifndef RUN_JOBS_H
+#define RUN_JOBS_H
+
+#include "config.h"
+
+/* CPUs: affinity, and the cgroup's quota over the whole chain (v2, v1). At least 1. */
+int cpus_usable(void);
+/* What -j says (NULL: the CPUs); -1 after nothing, when it makes no sense. 0 means "as many
+ * as possible" and gives a number bounded by the free file descriptors. */
+int jobs_parse(const char *spec, int cpus);
+/* For a run; -1 after a warning. */
+int jobs_count(const struct config *cfg);
+bool jobs_is_file(const char *spec);
+/* -j FILE: read it again; true if *n is another number than last time. */
+bool jobs_changed(const char *spec, int *n);
+
+#endif
