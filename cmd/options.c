@@ -408,12 +408,13 @@ static bool separator(const char *arg, enum input_kind *kind, bool *linked)
 static void parse_words(struct config *cfg, int argc, char **argv)
 {
 	enum input_kind kind = INPUT_ARGS, k;
-	bool linked = false, in_sources = false;
+	bool linked = false, plus, in_sources = false;
 	struct input_spec *source = NULL;
 	cfg->command = argv;
 	for (int i = 0; i < argc; i++) {
-		if (separator(argv[i], &k, &linked)) {
+		if (separator(argv[i], &k, &plus)) {
 			kind = k;
+			linked = plus;
 			in_sources = true;
 			argv[i] = NULL; /* ends the command's words */
 			source = kind == INPUT_ARGS ? add_input(cfg, kind, linked) : NULL;

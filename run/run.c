@@ -22,6 +22,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+enum { LOOK_MS = 10 };
 enum { FREE_BLOCKS_MIN = 16 }; /* fewer: a write of a job may just have failed */
 
 struct run {
@@ -77,7 +78,7 @@ static void check_sink(struct run *r, int e)
 {
 	if (e == 0 || r->failure)
 		return;
-	fail(r, e == -EPIPE ? NULL : sink_error(r->sink));
+	fail(r, e == -EPIPE || e == -EINTR ? NULL : sink_error(r->sink));
 }
 
 /* ---- starting ---- */
@@ -150,6 +151,14 @@ static void say_command(struct run *r, struct task *t)
 	dprintf(STDERR_FILENO, "%s\n", builder_command(&r->b, t));
 }
 
+/* -v with lines as they come: the command is the job's first line. */
+static void say_head(struct run *r, struct task *t)
+{
+	const char *text = builder_command(&r->b, t);
+	check_sink(r, sink_data(r->sink, t->seq, t->tag, 1, text, strlen(text)));
+	check_sink(r, sink_data(r->sink, t->seq, t->tag, 1, "\n", 1));
+}
+
 static void start_task(struct run *r, struct task *t)
 {
 	t->slot = prong_next_slot(r->pool);
@@ -167,6 +176,8 @@ static void start_task(struct run *r, struct task *t)
 		task_free(t);
 		return;
 	}
+	if (r->cfg->verbose_stdout && r->cfg->output == OUTPUT_LINE)
+		say_head(r, t);
 	t->started = timing_now();
 	task_add(&r->running, t);
 	if (r->cfg->delay > 0)
@@ -229,7 +240,7 @@ static void print_output(struct run *r, struct task *t, const struct prong_resul
 	struct output o = { .seq = t->seq, .tag = t->tag, .fd = { res->out.fd, res->err.fd },
 		            .len = { res->out.len, res->err.len } };
 	char *head = NULL;
-	if (r->cfg->verbose_stdout)
+	if (r->cfg->verbose_stdout && r->cfg->output != OUTPUT_LINE)
 		o.head = head = xstrdup(builder_command(&r->b, t));
 	if (r->progress)
 		progress_hide(r->progress);
@@ -247,6 +258,8 @@ static void not_started(struct run *r, struct task *t, const struct prong_result
 
 static void count(struct run *r, struct task *t, const struct prong_result *res)
 {
+	if (res->how == PRONG_CANCELLED && r->ended)
+		return; /* our doing, not the job's */
 	r->finished++;
 	if (job_status(res) != 0 && !r->signal)
 		note_failure(r, t, res);
@@ -291,6 +304,8 @@ static void job_done(struct run *r, struct task *t, const struct prong_result *r
 	if (res->how == PRONG_NOTSTARTED)
 		not_started(r, t, res);
 	if (r->log && res->pid) {
+		if (!strcmp(r->cfg->joblog, "-"))
+			check_sink(r, sink_flush(r->sink));
 		int64_t received = res->out.fd >= 0 ? res->out.len : t->sent[0];
 		int e = joblog_add(r->log, t->seq, builder_command(&r->b, t), res, 0, received);
 		if (e < 0)
@@ -487,6 +502,8 @@ static void loop(struct run *r)
 			return;
 		check_sink(r, sink_flush(r->sink));
 		int ms = clockwork(r);
+		if (r->ended && (ms < 0 || ms > LOOK_MS)) /* the last ending gives no event */
+			ms = LOOK_MS;
 		int e = prong_wait(r->pool, &ev, ms);
 		if (e == 1)
 			handle(r, ev);
@@ -540,6 +557,14 @@ static int open_pool(struct run *r, unsigned jobs)
 	return e;
 }
 
+/* A reader that never reads must not keep us from heeding signals. */
+static bool go_on(void *arg)
+{
+	struct run *r = arg;
+	read_signals(r);
+	return !r->ended;
+}
+
 static bool set_up(struct run *r, unsigned jobs)
 {
 	const struct config *cfg = r->cfg;
@@ -550,8 +575,12 @@ static bool set_up(struct run *r, unsigned jobs)
 	r->oom = oom_count();
 	if (!r->sink || builder_init(&r->b, cfg, r->host) != 0)
 		return false;
+	if (r->host->signal_fd >= 0) {
+		struct sink_patience p = { r->host->signal_fd, go_on, r };
+		sink_be_patient(r->sink, &p);
+	}
 	r->b.total = r->tally.total;
-	if (cfg->joblog && !(r->log = joblog_open(cfg->joblog)))
+	if (cfg->joblog && !cfg->dry_run && !(r->log = joblog_open(cfg->joblog)))
 		return false;
 	return open_pool(r, jobs) == 0;
 }
