@@ -124,7 +124,7 @@ static size_t parse_one(const char *s, const struct config *cfg, struct segment 
 	return *s == '{' ? parse_braces(s, cfg, seg) : 0;
 }
 
-/* True if there was a replacement string for a value in it. */
+/* True if there was a replacement string in it. */
 static bool compile(struct template *t, const char *s, const struct config *cfg)
 {
 	const char *from = s;
@@ -138,7 +138,7 @@ static bool compile(struct template *t, const char *s, const struct config *cfg)
 		}
 		add_text(t, from, (size_t)(s - from));
 		*add(t, seg.kind) = seg;
-		found |= seg.kind == SEG_VALUE;
+		found = true;
 		t->uses_slot |= seg.kind == SEG_SLOT;
 		from = s += n;
 	}

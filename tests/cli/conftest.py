@@ -1,0 +1,43 @@
+"""Fixtures: the program under test, and an audit of what a test leaves behind."""
+import os
+import pathlib
+import subprocess
+import uuid
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def carriers(mark):
+    found = []
+    for d in pathlib.Path("/proc").iterdir():
+        try:
+            if d.name.isdigit() and mark in (d / "environ").read_bytes().split(b"\0"):
+                found.append(int(d.name))
+        except OSError:
+            pass
+    return [p for p in found if p != os.getpid()]
+
+
+@pytest.fixture
+def prong():
+    return os.environ.get("PRONG", str(ROOT / "build" / "prong"))
+
+
+@pytest.fixture(autouse=True)
+def audit(tmp_path, monkeypatch):
+    """Fail a test that leaves a process or a file in TMPDIR."""
+    mark = "PRONG_TEST=" + uuid.uuid4().hex
+    tmpdir = tmp_path / "tmpdir"
+    tmpdir.mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmpdir))
+    monkeypatch.setenv("PARALLEL_SHELL", "/bin/sh")
+    monkeypatch.setenv(*mark.split("="))
+    monkeypatch.chdir(tmp_path)
+    yield mark.encode()
+    left = carriers(mark.encode())
+    for pid in left:
+        subprocess.run(["kill", "-9", str(pid)], check=False)
+    assert not left, "processes left behind"
+    assert not list(tmpdir.iterdir()), "files left in TMPDIR"
