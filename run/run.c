@@ -565,6 +565,18 @@ static bool go_on(void *arg)
 	return !r->ended;
 }
 
+/* Better said once, now, than by every job. */
+static bool tmpdir_usable(const struct config *cfg)
+{
+	const char *env = getenv("TMPDIR");
+	const char *dir = cfg->tmpdir ? cfg->tmpdir : env && *env ? env : "/tmp";
+	if (cfg->output == OUTPUT_UNGROUP || cfg->dry_run || access(dir, W_OK | X_OK) == 0)
+		return true;
+	warn("cannot keep output in '%s' (%s); name a directory with --tmpdir", dir,
+	     strerror(errno));
+	return false;
+}
+
 static bool set_up(struct run *r, unsigned jobs)
 {
 	const struct config *cfg = r->cfg;
@@ -573,7 +585,7 @@ static bool set_up(struct run *r, unsigned jobs)
 	r->summary = summary_new();
 	r->progress = progress_new(cfg, STDERR_FILENO, r->host->pgrp);
 	r->oom = oom_count();
-	if (!r->sink || builder_init(&r->b, cfg, r->host) != 0)
+	if (!r->sink || !tmpdir_usable(cfg) || builder_init(&r->b, cfg, r->host) != 0)
 		return false;
 	if (r->host->signal_fd >= 0) {
 		struct sink_patience p = { r->host->signal_fd, go_on, r };

@@ -226,9 +226,11 @@ def test_full_tmpdir_is_never_silently_short(size, mode, tmp_path):
 
 @pytest.mark.parametrize("mode", [["--group"], ["-k"], ["--line-buffer"], ["-k", "--tag"]])
 def test_nothing_is_left_in_tmpdir(mode, tmp_path):
-    out(*mode, "--tmpdir", str(tmp_path), "-j2", "sleep 0.{}; head -c 200000 /dev/zero",
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    out(*mode, "--tmpdir", str(spool), "-j2", "sleep 0.{}; head -c 200000 /dev/zero",
         ":::", "2", "0", "1")
-    assert not list(tmp_path.iterdir())
+    assert not list(spool.iterdir())
 
 
 # ---- the job log ----
