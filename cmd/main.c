@@ -70,10 +70,11 @@ int main(int argc, char **argv)
 		die("cannot use the shell '%s' (from $PARALLEL_SHELL or $SHELL):", host.shell.path);
 	if (inputs_open(&in, &cfg) != 0)
 		return 255;
-	host.stdin_taken = inputs_use_stdin(in);
-	if (host.stdin_taken && isatty(STDIN_FILENO))
+	bool typed = inputs_use_stdin(in) && isatty(STDIN_FILENO);
+	if (typed)
 		warn("reading arguments from the terminal; end with Ctrl-D");
-	become_runner(&g, host.stdin_taken && isatty(STDIN_FILENO));
+	become_runner(&g, typed);
+	host.tty_fd = cfg.tty ? open("/dev/tty", O_RDWR | O_CLOEXEC) : -1;
 	buf_fmt(&mark, "PRONG_JOB=%s", run_mark());
 	host.job_mask = &g.user_mask;
 	host.pgrp = g.pgrp;

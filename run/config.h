@@ -32,6 +32,15 @@ struct halt {
 	struct amount limit;
 };
 
+/* Replacement strings that can be spelled otherwise (-I, --er, --bnr ...). */
+enum repl { REPL_VALUE, REPL_NOEXT, REPL_BASE, REPL_DIR, REPL_BASE_NOEXT, REPL_SEQ, REPL_SLOT,
+	    REPL_COUNT };
+extern const char *const repl_standard[REPL_COUNT]; /* what stands between their braces */
+
+/* How many records go into one command. */
+enum pack_mode { PACK_ONE, PACK_XARGS, PACK_SPREAD }; /* SPREAD: the last ones over all slots */
+enum trim { TRIM_AUTO, TRIM_NONE, TRIM_LEFT, TRIM_RIGHT, TRIM_BOTH };
+
 enum output_mode { OUTPUT_GROUP, OUTPUT_LINE, OUTPUT_UNGROUP };
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
@@ -41,17 +50,33 @@ struct config {
 	                         are the commands */
 	size_t ncommand;
 	bool quote;           /* -q: words are quoted for the shell one by one */
-	const char *repl;     /* -I / -i: the replacement string, "{}" if NULL */
-	bool repl_changed;    /* -I given: {1} {2} are then literal */
+	const char *repl[REPL_COUNT]; /* the user's own spellings; NULL: the usual one */
 	bool plus;            /* --plus */
+	bool pipe;            /* --pipe: input goes to the jobs' stdin */
 	/* input */
 	struct input_spec *inputs; /* none: standard input */
 	size_t ninputs;
 	bool link;            /* --link (and --xapply) */
-	int delim;            /* record separator byte: '\n', 0 with -0, -d C */
+	const char *delim;    /* record separator: "\n", "\0" with -0, -d STR */
+	size_t delim_len;
+	const char *colsep;   /* -C: regular expression between columns */
+	bool csv;
+	bool header;          /* --header: the first record of each source names its columns */
+	bool skip_first;      /* --skip-first-line */
+	enum trim trim;
+	bool shuf;            /* --shuf: all jobs in random order */
+	const char *seed;     /* --seed: of it; NULL: from the system */
+	const char *arg_sep, *file_sep; /* instead of ":::" and "::::" */
 	bool no_run_if_empty; /* -r: skip empty input lines */
 	const char *eof_str;  /* -E; NULL none */
-	/* how many */
+	/* how many values to one command */
+	enum pack_mode pack;       /* -X -m --xargs */
+	bool repeat;          /* -X -N: a word with {} once for each value */
+	int max_args;         /* -n -N; -1: no limit but the length */
+	int max_lines;        /* -L; -1: not given */
+	int max_chars;        /* -s; 0: what the system takes */
+	bool exit_if_long;    /* -x */
+	/* how many at once */
 	const char *jobs;     /* -j as given, NULL: default; read again on change if a file */
 	double delay;         /* seconds between starts */
 	struct amount timeout; /* seconds, or percent of the median run time; n 0: none */
@@ -60,6 +85,7 @@ struct config {
 	const char *termseq;  /* NULL: the library's default */
 	int nice;
 	const char *workdir;  /* --wd; NULL: here; "..." a fresh directory per job */
+	const char *slot_var; /* --process-slot-var */
 	bool tty;             /* --tty: one job at a time, with the terminal */
 	bool sweep;           /* --sweep */
 	const char *capture;  /* NULL or "file", "pipe" */
@@ -75,7 +101,12 @@ struct config {
 	const char *joblog;    /* path, "-" stdout; a leading '+' appends */
 	enum when summary;     /* --summary / --no-summary / auto: stderr is a terminal */
 	bool bar, progress, eta;
-	/* quoted-shell mode of ours */
+	int total_jobs;        /* --total-jobs: what they may believe; 0: find out */
+	unsigned shell_quote; /* --shell-quote, that many times: print the values quoted */
+	bool plain;            /* no $PARALLEL, no configuration files */
+	const char *profile;   /* -J */
+	bool show_limits;
+	bool output_given;
 	bool sweep_orphans;    /* --sweep-orphans: find leftovers of a killed run, and exit */
 };
 

@@ -116,6 +116,12 @@ static int most(void)
 	return n < 1 ? 1 : n > JOBS_MAX ? JOBS_MAX : (int)n;
 }
 
+static int at_most(double n)
+{
+	int max = most();
+	return n > max ? max : (int)n;
+}
+
 bool jobs_is_file(const char *spec)
 {
 	return spec && !strchr("+-0123456789", *spec) && access(spec, R_OK) == 0;
@@ -148,15 +154,18 @@ int jobs_parse(const char *spec, int cpus)
 	else if (*end)
 		return -1;
 	else if (*spec == '+' || *spec == '-')
-		n += cpus;
+		return n + cpus < 1 ? 0 : at_most(n + cpus);
 	else if (n == 0)
 		return most();
-	return n < 1 ? 1 : n > most() ? most() : (int)n;
+	return n < 1 ? 1 : at_most(n);
 }
 
 int jobs_count(const struct config *cfg)
 {
 	int n = cfg->tty && !cfg->jobs ? 1 : jobs_parse(cfg->jobs, cpus_usable());
+	if (n == 0)
+		warn("-j: '%s' of %d CPUs leaves none; write how many jobs you want: -j1", cfg->jobs,
+		     cpus_usable());
 	if (n < 0)
 		warn("-j: '%s' is not a number of jobs; write N, N%%, +N, -N, 0, or the name of"
 		     " a file that holds one of these",

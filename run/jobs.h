@@ -6,10 +6,10 @@
 
 /* CPUs: affinity, and the cgroup's quota over the whole chain (v2, v1). At least 1. */
 int cpus_usable(void);
-/* What -j says (NULL: the CPUs); -1 after nothing, when it makes no sense. 0 means "as many
- * as possible" and gives a number bounded by the free file descriptors. */
+/* What -j says (NULL: the CPUs), "-j0" bounded by the file descriptors there are.  0: fewer
+ * than one is left (-j-8 of 2), an error as under GNU parallel; -1: it makes no sense. */
 int jobs_parse(const char *spec, int cpus);
-/* For a run; -1 after a warning. */
+/* For a run; 0 or -1 after a warning. */
 int jobs_count(const struct config *cfg);
 bool jobs_is_file(const char *spec);
 /* -j FILE: read it again; true if *n is another number than last time. */

@@ -18,7 +18,7 @@ struct host {
 	void *arg;                /* for the two calls */
 	void (*stop)(void *arg);  /* stop this process until SIGCONT (job control) */
 	void (*sweep)(void *arg); /* kill every descendant of this process */
-	bool stdin_taken;         /* fd 0 feeds the input, not the jobs */
+	int tty_fd;               /* for --tty: the terminal; -1: there is none */
 };
 
 /* What remains to be done by the caller. */

@@ -64,16 +64,17 @@ void task_del(struct task_list *l, struct task *t)
 
 /* ---- the builder ---- */
 
-int builder_init(struct builder *b, const struct config *cfg, const struct host *host)
+int builder_init(struct builder *b, const struct config *cfg, const struct host *host,
+                 const struct names *names)
 {
 	*b = (struct builder){ .cfg = cfg, .host = host, .total = -1 };
-	b->command = template_new(cfg);
+	b->command = template_new(cfg, names);
 	if (!b->command)
 		return -EINVAL;
 	b->direct = !cfg->tty && direct_ok(b->command, &host->shell, environ);
-	if (cfg->tagstring && !(b->tag = template_text(cfg, cfg->tagstring)))
+	if (cfg->tagstring && !(b->tag = template_text(cfg, names, cfg->tagstring)))
 		return -EINVAL;
-	if (cfg->workdir && !(b->dir = template_text(cfg, cfg->workdir)))
+	if (cfg->workdir && !(b->dir = template_text(cfg, names, cfg->workdir)))
 		return -EINVAL;
 	return 0;
 }
@@ -99,7 +100,8 @@ static struct args args_of(const struct task *t)
 
 static struct job_context context(const struct builder *b, const struct task *t)
 {
-	return (struct job_context){ .seq = t->seq, .slot = t->slot, .total = b->total };
+	return (struct job_context){ .seq = t->seq, .slot = t->slot, .slots = b->slots,
+		                    .total = b->total };
 }
 
 const char *builder_command(struct builder *b, const struct task *t)
@@ -186,6 +188,13 @@ static char *env_entry(struct builder *b, size_t i, const char *fmt, const char 
 	return b->env[i].s;
 }
 
+static char *slot_entry(struct builder *b, size_t i, const struct task *t)
+{
+	buf_clear(&b->env[i]);
+	buf_fmt(&b->env[i], "%s=%u", b->cfg->slot_var, t->slot - 1);
+	return b->env[i].s;
+}
+
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 static void build_env(struct builder *b, const struct task *t, char **env)
@@ -197,6 +206,8 @@ static void build_env(struct builder *b, const struct task *t, char **env)
 	env[n] = env_entry(b, n, "PARALLEL_PID=%llu", NULL, (unsigned long long)getpid()), n++;
 	env[n++] = "PARALLEL_SSHHOST=:";
 	env[n++] = "PARALLEL_SSHLOGIN=:";
+	if (b->cfg->slot_var)
+		env[n] = slot_entry(b, n, t), n++;
 	env[n] = NULL;
 }
 #pragma GCC diagnostic pop
@@ -218,14 +229,11 @@ static char *const *words_argv(struct builder *b, const struct task *t)
 	return b->argv;
 }
 
-static struct prong_stdio input_of(struct builder *b)
+static struct prong_stdio input_of(const struct builder *b)
 {
 	if (b->cfg->tty)
 		return (struct prong_stdio){ .how = PRONG_INHERIT };
-	if (b->stdin_given || b->host->stdin_taken)
-		return (struct prong_stdio){ .how = PRONG_NULL };
-	b->stdin_given = true;
-	return (struct prong_stdio){ .how = PRONG_INHERIT };
+	return (struct prong_stdio){ .how = PRONG_NULL };
 }
 
 static int output_how(const struct config *cfg)
@@ -249,7 +257,7 @@ int64_t builder_submit(struct builder *b, struct prong *pool, struct task *t)
 		by_shell[2] = builder_command(b, t);
 		argv = (char *const *)by_shell;
 	}
-	bool tty = cfg->tty;
+	bool foreground = cfg->tty && b->host->tty_fd >= 0;
 	int64_t timeout = cfg->timeout.percent ? 0 : (int64_t)(cfg->timeout.n * 1000 + 0.5);
 	return prong_submit(
 		pool,
@@ -257,6 +265,6 @@ int64_t builder_submit(struct builder *b, struct prong *pool, struct task *t)
 	                   .setenv = env, .mark = env[0], .cwd = t->dir, .in = input_of(b),
 	                   .out = { .how = how }, .err = { .how = how }, .nice = cfg->nice,
 	                   .flags = PRONG_KEEP_FDS | (cfg->sweep ? PRONG_SWEEP : 0u) |
-	                            (tty ? PRONG_FOREGROUND : PRONG_NEW_SESSION),
-	                   .tty_fd = tty ? STDIN_FILENO : -1, .timeout_ms = timeout, .tag = t));
+	                            (foreground ? PRONG_FOREGROUND : cfg->tty ? 0u : PRONG_NEW_SESSION),
+	                   .tty_fd = b->host->tty_fd, .timeout_ms = timeout, .tag = t));
 }

@@ -36,13 +36,14 @@ struct builder {
 	struct template *command, *tag, *dir;
 	bool direct;        /* the command needs no shell */
 	int64_t total;      /* for {##} */
+	unsigned slots;     /* for {0%} */
 	struct buf text, words, env[8];
 	char **argv;
 	size_t argv_cap;
-	bool stdin_given;   /* the first job has had our standard input */
 };
 
-int builder_init(struct builder *b, const struct config *cfg, const struct host *host);
+int builder_init(struct builder *b, const struct config *cfg, const struct host *host,
+                 const struct names *names);
 void builder_free(struct builder *b);
 /* The command line of a task as the shell would get it; valid until the next call. */
 const char *builder_command(struct builder *b, const struct task *t);

@@ -11,24 +11,33 @@
 struct job_context {
 	uint64_t seq;   /* {#}, from 1 */
 	unsigned slot;  /* {%}, from 1 */
-	int64_t total;  /* {##} of --plus; -1: not known */
+	unsigned slots; /* how many there are, for {0%} */
+	int64_t total;  /* {##}; -1: not known */
 };
 
 struct template;
 
 /* Compile cfg->command.  If no replacement string occurs in it, ' {}' is appended (as GNU
  * parallel does); with no command at all the value itself is the command, unquoted.
- * NULL after a message by warn(). */
-struct template *template_new(const struct config *cfg);
+ * `names` are those of --header.  NULL after a message by warn(). */
+struct template *template_new(const struct config *cfg, const struct names *names);
 /* Compile one free string (--tagstring, --wd): values are inserted unquoted. */
-struct template *template_text(const struct config *cfg, const char *text);
+struct template *template_text(const struct config *cfg, const struct names *names,
+                               const char *text);
 /* The command line for the shell: values quoted as GNU parallel quotes them. */
 void template_expand(const struct template *t, const struct args *a,
                      const struct job_context *c, struct buf *out);
-/* Does it use {#}, {%} ... anything but values?  (Then dry runs need slots.) */
-bool template_uses_slot(const struct template *t);
+/* Is {##} or {0#} in it?  Then all input must have been read before the first job. */
 bool template_uses_total(const struct template *t);
+/* {uniq} or {choose_k} rejects these values: the job is skipped. */
+bool template_skips(const struct template *t, const struct args *a);
 void template_free(struct template *t);
+
+/* For packing: the bytes of the command without values, what one more value adds, and what
+ * the positional strings add for these values. */
+size_t template_fixed(const struct template *t);
+size_t template_added(const struct template *t, const char *value);
+size_t template_placed(const struct template *t, const struct args *a);
 
 /* The same expansion as words for execve(), without a shell: only if direct_ok() said so
  * when the template was examined.  Words are appended to `words` NUL-separated; returns how

@@ -11,6 +11,7 @@ have zsh || need="$need zsh"
 have ksh || need="$need ksh"
 have dash || need="$need dash"
 pkg-config --exists cmocka 2>/dev/null || need="$need libcmocka-dev"
+pkg-config --exists libpcre2-8 2>/dev/null || need="$need libpcre2-dev"
 /usr/bin/python3 -c 'import pytest' 2>/dev/null || need="$need python3-pytest"
 for extra in "$@"; do have "$extra" || need="$need $extra"; done
 [ -n "$need" ] || exit 0

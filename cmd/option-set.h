@@ -1,0 +1,36 @@
+/* option-set.h - what an option does to the configuration. */
+#ifndef CMD_OPTION_SET_H
+#define CMD_OPTION_SET_H
+
+#include "options.h"
+
+#define SETTER(name) int name(struct config *cfg, const struct option *o, const char *value)
+SETTER(set_bool);    /* the bool at o->at becomes o->value */
+SETTER(set_string);  /* the string at o->at; "{}" without a value */
+SETTER(set_nothing);
+SETTER(set_number);  /* int at o->at, at least o->value; k K m M g G allowed */
+SETTER(set_delay);
+SETTER(set_timeout);
+SETTER(set_halt);
+SETTER(set_delim);
+SETTER(set_null);
+SETTER(set_repl);    /* the replacement string o->value */
+SETTER(set_output);
+SETTER(set_summary);
+SETTER(set_capture);
+SETTER(set_file);
+SETTER(set_header);
+SETTER(set_trim);
+SETTER(set_max_args);
+SETTER(set_max_lines);
+SETTER(set_pack);
+SETTER(set_eof);
+SETTER(set_tagstring);
+SETTER(set_shell_quote);
+SETTER(print_line_max);
+SETTER(print_min_version);
+SETTER(print_cpus);
+SETTER(print_version);
+SETTER(decline);     /* o->help says why and what to do */
+
+#endif

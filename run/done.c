@@ -1,0 +1,131 @@
+/* done.c - what ended: try again, log, print, count, remember for the summary. */
+#include "run-impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+enum { FREE_BLOCKS_MIN = 16 }; /* fewer: a write of a job may just have failed */
+
+static bool wants_retry(const struct run *r, const struct task *t, const struct prong_result *res)
+{
+	if (r->no_more || res->how == PRONG_CANCELLED || job_status(res) == 0)
+		return false;
+	return r->cfg->retries == 0 || t->tries < r->cfg->retries;
+}
+
+/* A write that failed for lack of room left no trace but this. */
+static void check_room(struct run *r, const struct prong_captured *c)
+{
+	struct statfs st;
+	if (c->fd < 0 || fstatfs(c->fd, &st) != 0 || st.f_blocks == 0 ||
+	    st.f_bfree >= FREE_BLOCKS_MIN)
+		return;
+	run_fail(r, "no room left where job output is kept: output may be cut short;"
+	        " free some, or name another place with --tmpdir");
+}
+
+static void last_line(const struct prong_captured *c, char *buf, size_t size)
+{
+	size_t want = size - 1;
+	int64_t at = c->len > (int64_t)want ? c->len - (int64_t)want : 0;
+	ssize_t n = c->fd >= 0 ? pread(c->fd, buf, want, at) : 0;
+	while (n > 0 && (buf[n - 1] == '\n' || buf[n - 1] == '\r'))
+		n--;
+	buf[n > 0 ? n : 0] = '\0';
+	char *nl = strrchr(buf, '\n');
+	if (nl)
+		memmove(buf, nl + 1, strlen(nl));
+}
+
+static void note_failure(struct run *r, struct task *t, const struct prong_result *res)
+{
+	char line[512];
+	int64_t oom = res->how == PRONG_SIGNALED ? oom_count() : r->oom;
+	last_line(&res->err, line, sizeof line);
+	summary_add(r->summary, t->seq, builder_command(&r->b, t), res, oom > r->oom,
+	            *line ? line : NULL);
+	r->oom = oom;
+}
+
+static void print_output(struct run *r, struct task *t, const struct prong_result *res)
+{
+	struct output o = { .seq = t->seq, .tag = t->tag, .fd = { res->out.fd, res->err.fd },
+		            .len = { res->out.len, res->err.len } };
+	char *head = NULL;
+	if (r->cfg->verbose_stdout && r->cfg->output != OUTPUT_LINE)
+		o.head = head = xstrdup(builder_command(&r->b, t));
+	run_hide_progress(r);
+	run_check_sink(r, sink_done(r->sink, &o));
+	free(head);
+}
+
+static void not_started(struct run *r, struct task *t, const struct prong_result *res)
+{
+	run_hide_progress(r);
+	warn("job %llu: cannot start: %s: %s", (unsigned long long)t->seq,
+	     prong_step_name(res->step), prong_strerror(res->status));
+}
+
+static void count(struct run *r, struct task *t, const struct prong_result *res)
+{
+	if (res->how == PRONG_CANCELLED && r->ended)
+		return; /* our doing, not the job's */
+	r->finished++;
+	if (job_status(res) != 0 && !r->signal)
+		note_failure(r, t, res);
+	if (tally_add(&r->tally, res)) {
+		if (r->cfg->halt.when == HALT_NOW)
+			run_end_all(r);
+		r->no_more = true;
+	}
+}
+
+/* Direct exec failed: the shell gives the same failure its own words and status. */
+static bool by_shell_instead(struct run *r, struct task *t, const struct prong_result *res)
+{
+	if (res->how != PRONG_NOTSTARTED || res->step != PRONG_STEP_EXEC || !r->b.direct ||
+	    t->by_shell || r->ended)
+		return false;
+	t->by_shell = true;
+	task_del(&r->running, t);
+	t->id = builder_submit(&r->b, r->pool, t);
+	if (t->id < 0)
+		return false;
+	task_add(&r->running, t);
+	return true;
+}
+
+void done_job(struct run *r, struct task *t, const struct prong_result *res)
+{
+	if (by_shell_instead(r, t, res))
+		return;
+	task_del(&r->running, t);
+	t->tries++;
+	check_room(r, &res->out);
+	if (wants_retry(r, t, res)) {
+		t->by_shell = false;
+		free(t->tag);
+		t->tag = NULL;
+		task_push(&r->again, t);
+		return;
+	}
+	if (r->cfg->timeout.percent && job_status(res) == 0)
+		median_add(&r->times, timing_now() - t->started);
+	if (res->how == PRONG_NOTSTARTED)
+		not_started(r, t, res);
+	if (r->log && res->pid) {
+		if (!strcmp(r->cfg->joblog, "-"))
+			run_check_sink(r, sink_flush(r->sink));
+		int64_t received = res->out.fd >= 0 ? res->out.len : t->sent[0];
+		int e = joblog_add(r->log, t->seq, builder_command(&r->b, t), res, 0, received);
+		if (e < 0)
+			run_fail(r, "--joblog: cannot write: the job log is incomplete");
+	}
+	print_output(r, t, res);
+	count(r, t, res);
+	task_free(t);
+}
+

@@ -1,0 +1,81 @@
+/* regex.c - the only file that knows PCRE2.  Without it every pattern is an error. */
+#include "regex.h"
+
+#include "buf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef HAVE_PCRE2
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+struct regex {
+	pcre2_code *code;
+	pcre2_match_data *data;
+};
+
+struct regex *regex_new(const char *pattern, bool lazy, const char *what)
+{
+	int e;
+	PCRE2_SIZE at;
+	PCRE2_UCHAR text[120];
+	struct regex *re = xrealloc(NULL, sizeof *re);
+	re->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
+	                         PCRE2_DOTALL | (lazy ? PCRE2_UNGREEDY : 0u), &e, &at, NULL);
+	if (!re->code) {
+		pcre2_get_error_message(e, text, sizeof text);
+		warn("%s: '%s' is no regular expression: %s at byte %zu", what, pattern,
+		     (char *)text, (size_t)at + 1);
+		free(re);
+		return NULL;
+	}
+	pcre2_jit_compile(re->code, PCRE2_JIT_COMPLETE); /* where there is none, it is slower */
+	re->data = pcre2_match_data_create_from_pattern(re->code, NULL);
+	return re;
+}
+
+bool regex_find(const struct regex *re, const char *s, size_t len, size_t from,
+                struct span *match, struct span *group)
+{
+	int n = pcre2_match(re->code, (PCRE2_SPTR)s, len, from, 0, re->data, NULL);
+	PCRE2_SIZE *v = pcre2_get_ovector_pointer(re->data);
+	if (n < 1)
+		return false;
+	*match = (struct span){ v[0], v[1] };
+	*group = n > 1 && v[2] != PCRE2_UNSET ? (struct span){ v[2], v[3] }
+	                                      : (struct span){ v[0], v[0] };
+	return true;
+}
+
+void regex_free(struct regex *re)
+{
+	if (!re)
+		return;
+	pcre2_match_data_free(re->data);
+	pcre2_code_free(re->code);
+	free(re);
+}
+
+#else
+
+struct regex *regex_new(const char *pattern, bool lazy, const char *what)
+{
+	(void)lazy;
+	warn("%s: '%s': this prong was built without PCRE2; build it with -Dpcre2=enabled", what,
+	     pattern);
+	return NULL;
+}
+
+bool regex_find(const struct regex *re, const char *s, size_t len, size_t from,
+                struct span *match, struct span *group)
+{
+	(void)re, (void)s, (void)len, (void)from, (void)match, (void)group;
+	return false;
+}
+
+void regex_free(struct regex *re)
+{
+	(void)re;
+}
+#endif

@@ -1,0 +1,20 @@
+/* regex.h - regular expressions as Perl reads them (PCRE2); bytes, not characters. */
+#ifndef RUN_REGEX_H
+#define RUN_REGEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct regex;
+struct span {
+	size_t from, to;
+};
+
+/* lazy: quantifiers match as little as they can.  NULL after warn(), which names `what`. */
+struct regex *regex_new(const char *pattern, bool lazy, const char *what);
+/* Leftmost match at or after `from`; group is that of the first parentheses, empty if none. */
+bool regex_find(const struct regex *re, const char *s, size_t len, size_t from,
+                struct span *match, struct span *group);
+void regex_free(struct regex *re);
+
+#endif

@@ -1,0 +1,58 @@
+/* run-impl.h - the state of a run, shared by run.c, feed.c and done.c only. */
+#ifndef RUN_RUN_IMPL_H
+#define RUN_RUN_IMPL_H
+
+#include "halt.h"
+#include "joblog.h"
+#include "pack.h"
+#include "progress.h"
+#include "run.h"
+#include "sink.h"
+#include "task.h"
+#include "timing.h"
+
+struct run {
+	const struct config *cfg;
+	const struct host *host;
+	struct inputs *in;
+	struct pack *pack;        /* gives the values of each command */
+	struct builder b;
+	struct prong *pool;
+	struct sink *sink;
+	struct joblog *log;
+	struct progress *progress;
+	struct summary *summary;
+	struct tally tally;
+	struct median times;      /* for --timeout N% */
+	struct task_list running, again, ready; /* ready: read ahead for {##} */
+	uint64_t seq, started, finished;
+	double next_start;        /* --delay */
+	double next_jobs_look;    /* -j FILE */
+	bool no_more;             /* start nothing new */
+	bool input_over, input_watched;
+	bool wants_total;         /* --bar, --eta, --halt N%: read ahead to learn it */
+	bool ended;               /* everything was told to stop */
+	int signal;               /* the signal that ends the run */
+	int failure;              /* exit status of an error of ours, 255 */
+	int64_t oom;
+};
+
+/* ---- run.c ---- */
+/* Something of ours failed: say it once (NULL: already said), end everything. */
+void run_fail(struct run *r, const char *what);
+void run_check_sink(struct run *r, int e);
+void run_end_all(struct run *r);
+void run_hide_progress(struct run *r);
+void run_watch_input(struct run *r, bool on);
+
+/* ---- feed.c: what to start next ---- */
+/* The next task, or NULL: none now. */
+struct task *feed_next(struct run *r);
+void feed_fill(struct run *r); /* start what there is room for */
+/* Read some more input to learn the total; true: there may be more at once. */
+bool feed_look_ahead(struct run *r);
+
+/* ---- done.c: what ended ---- */
+void done_job(struct run *r, struct task *t, const struct prong_result *res);
+
+#endif
