@@ -22,6 +22,7 @@ struct pack {
 	size_t from, take;      /* spreading: values handed out, and how many at once */
 	struct buf held;        /* a row that did not fit, values NUL-terminated */
 	size_t nheld;
+	bool places;            /* the command has {1} or the like */
 	bool ready, done, over;      /* a line is being handed out; no more input */
 	size_t fixed;
 };
@@ -43,6 +44,7 @@ struct pack *pack_new(const struct config *cfg, struct inputs *in, const struct 
 	p->t = t;
 	p->slots = slots;
 	p->fixed = template_fixed(t);
+	p->places = template_places(t);
 	start_line(p);
 	return p;
 }
@@ -124,8 +126,11 @@ static bool add_row(struct pack *p, const struct args *a)
 			add_value(p, a->v[i]);
 		p->length += template_added(p->t, a->v[i]);
 	}
-	struct args all = view(p, 0, p->n);
-	size_t total = p->fixed + p->length + template_placed(p->t, &all);
+	size_t total = p->fixed + p->length;
+	if (p->places) {
+		struct args all = view(p, 0, p->n);
+		total += template_placed(p->t, &all);
+	}
 	total -= p->length > 0; /* no blank after the last one */
 	if (total <= max_length(p->cfg))
 		return true;

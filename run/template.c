@@ -237,12 +237,12 @@ static struct template *blank(const struct config *cfg, const struct names *name
 	return t;
 }
 
-static struct template *checked(struct template *t)
+static void drop_if_bad(struct template **t)
 {
-	if (!t->bad)
-		return t;
-	template_free(t);
-	return NULL;
+	if (!(*t)->bad)
+		return;
+	template_free(*t);
+	*t = NULL;
 }
 
 struct template *template_new(const struct config *cfg, const struct names *names)
@@ -264,7 +264,8 @@ struct template *template_new(const struct config *cfg, const struct names *name
 			add(t, SEG_BREAK);
 		add_whole(t);
 	}
-	return checked(t);
+	drop_if_bad(&t);
+	return t;
 }
 
 struct template *template_text(const struct config *cfg, const struct names *names,
@@ -273,7 +274,8 @@ struct template *template_text(const struct config *cfg, const struct names *nam
 	struct template *t = blank(cfg, names);
 	t->raw = true;
 	compile(t, text);
-	return checked(t);
+	drop_if_bad(&t);
+	return t;
 }
 
 void template_free(struct template *t)
@@ -491,6 +493,14 @@ size_t template_added(const struct template *t, const char *value)
 		n += b.len + t->repeat;
 	}
 	return n;
+}
+
+bool template_places(const struct template *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->v[i].kind == SEG_VALUE && t->v[i].pos != 0)
+			return true;
+	return false;
 }
 
 size_t template_placed(const struct template *t, const struct args *a)

@@ -37,6 +37,7 @@ void template_free(struct template *t);
  * the positional strings add for these values. */
 size_t template_fixed(const struct template *t);
 size_t template_added(const struct template *t, const char *value);
+bool template_places(const struct template *t); /* is there one? */
 size_t template_placed(const struct template *t, const struct args *a);
 
 /* The same expansion as words for execve(), without a shell: only if direct_ok() said so
