@@ -162,7 +162,7 @@ static struct ending *ending_new(struct prong *p, struct slot *s)
 	return e;
 }
 
-int pr_ending_begin(struct prong *p, struct slot *s, bool leader_gone)
+static int begin(struct prong *p, struct slot *s, bool leader_gone)
 {
 	struct ending *e = ending_new(p, s);
 	if (!e)
@@ -179,6 +179,16 @@ int pr_ending_begin(struct prong *p, struct slot *s, bool leader_gone)
 	step(e, p->ops->now(p));
 	pr_timer_set(&p->timers, &e->timer, e->step);
 	return 0;
+}
+
+int pr_ending_begin(struct prong *p, struct slot *s)
+{
+	return begin(p, s, false);
+}
+
+int pr_ending_of_rest(struct prong *p, struct slot *s)
+{
+	return begin(p, s, true);
 }
 
 bool pr_ending_leader_gone(struct prong *p, struct slot *s)

@@ -360,7 +360,7 @@ static bool measure_pipes(struct slot *s)
 static void end_group(struct prong *p, struct slot *s)
 {
 	s->job->state = JOB_STOPPING;
-	if (pr_ending_begin(p, s, s->result.how != PRONG_LOST) != 0) {
+	if (pr_ending_of_rest(p, s) != 0) {
 		kill(-s->pid, SIGKILL);
 		pr_reap(s->pid);
 	}
@@ -645,8 +645,10 @@ static void kill_running(struct prong *p)
 static void local_close(struct prong *p)
 {
 	struct local *l = local(p);
-	if (*p->alive) /* in a forked copy the jobs are not ours to kill */
+	if (*p->alive) { /* in a forked copy the jobs are not ours to kill */
+		pr_endings_kill(p);
 		kill_running(p);
+	}
 	for (unsigned i = 0; i < p->nslots; i++) {
 		for (int k = 0; k < NSTREAMS; k++) {
 			close_fd(&p->slots[i]->st[k].pipe.fd);
@@ -742,6 +744,7 @@ const struct engine_ops pr_engine_local = {
 	.now = now,
 	.start = start,
 	.wait = local_wait,
+	.stop = pr_ending_begin,
 	.signal = local_signal,
 	.release = release,
 	.close = local_close,

@@ -132,11 +132,8 @@ void prong_close(struct prong *p)
 {
 	if (!p)
 		return;
-	if (p->ops) {
-		if (!forked(p))
-			pr_endings_kill(p);
+	if (p->ops)
 		p->ops->close(p);
-	}
 	for (unsigned i = 0; i < p->nslots; i++) {
 		if (p->slots[i]->job)
 			free(p->slots[i]->job);
@@ -395,11 +392,11 @@ static bool may_start(const struct prong *p)
 
 void pr_slot_stop(struct prong *p, struct slot *s, int why)
 {
-	if (s->ending)
+	if (s->job->state == JOB_STOPPING)
 		return;
 	s->why = why;
 	s->job->state = JOB_STOPPING;
-	if (pr_ending_begin(p, s, false) != 0)
+	if (p->ops->stop(p, s) != 0)
 		p->ops->signal(p, s, SIGKILL);
 }
 

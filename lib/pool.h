@@ -113,6 +113,8 @@ struct engine_ops {
 	int (*start)(struct prong *p, struct slot *s);
 	/* Wait until `until`, at most; one thing at a time.  1: *f is set, 0: time is over. */
 	int (*wait)(struct prong *p, int64_t until, struct fired *f);
+	/* Begin to end a running job by its termination sequence: its exit will follow. */
+	int (*stop)(struct prong *p, struct slot *s); /* 0 or -errno */
 	/* Signal a running job's group. 0 or -errno. */
 	int (*signal)(struct prong *p, struct slot *s, int sig);
 	/* The result was handed out and is not needed any more: release slot->st. */
@@ -160,7 +162,8 @@ void pr_list_del(struct job_list *l, struct job *j);
 
 /* ending.c: terminations, which go on beside finished jobs. */
 int pr_termseq_check(const char *seq); /* 0 or -EINVAL */
-int pr_ending_begin(struct prong *p, struct slot *s, bool leader_gone);
+int pr_ending_begin(struct prong *p, struct slot *s); /* the leader runs */
+int pr_ending_of_rest(struct prong *p, struct slot *s); /* the leader is a zombie already */
 bool pr_ending_leader_gone(struct prong *p, struct slot *s); /* true: it keeps the zombie */
 void pr_endings_kill(struct prong *p); /* SIGKILL what is left, reap, free: for close */
 bool pr_ending_owns(const struct prong *p, pid_t pid);

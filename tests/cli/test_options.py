@@ -1,0 +1,70 @@
+"""The option table: parser, defaults, help, completion and man page come from one place."""
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+
+def run(prong, *args, env=None, **kw):
+    return subprocess.run([prong, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          timeout=60, env=dict(os.environ, **(env or {})), **kw)
+
+
+def test_every_long_option_is_in_help_and_man(prong):
+    man = run(prong, "--man-options").stdout.decode().replace("\\-", "-")
+    text = run(prong, "--help").stdout.decode()
+    names = re.findall(r"--([a-z][a-z-]+)", text)
+    assert len(names) > 60
+    for name in names:
+        assert f"--{name}" in man
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_accepted_by_its_shell(prong, shell):
+    r = run(prong, "--shell-completion", shell)
+    assert r.returncode == 0 and b"keep-order" in r.stdout
+    if shutil.which(shell):
+        check = subprocess.run([shell, "-n"], input=r.stdout, stderr=subprocess.PIPE)
+        assert check.returncode == 0, check.stderr
+
+
+def test_man_page_has_no_warnings(prong):
+    if not shutil.which("groff"):
+        pytest.skip("groff is not here")
+    text = b".TH X 1\n.SH OPTIONS\n" + run(prong, "--man-options").stdout
+    r = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-z"], input=text, stderr=subprocess.PIPE)
+    assert r.stderr == b""
+
+
+def test_defaults_and_their_order(prong, tmp_path):
+    home = tmp_path / "home"
+    (home / ".parallel").mkdir(parents=True)
+    (home / ".config/prong").mkdir(parents=True)
+    env = {"HOME": str(home), "XDG_CONFIG_HOME": "", "PARALLEL": ""}
+    (home / ".parallel/config").write_text("# a comment\n--tagstring gnu -k\n")
+    assert run(prong, "echo", ":::", "1", env=env).stdout == b"gnu\t1\n"
+    (home / ".config/prong/config").write_text("--tagstring 'our own'\n")
+    assert run(prong, "echo", ":::", "1", env=env).stdout == b"our own\t1\n"
+    env["PARALLEL"] = "--tagstring env"
+    assert run(prong, "echo", ":::", "1", env=env).stdout == b"env\t1\n"
+    assert run(prong, "--tagstring", "arg", "echo", ":::", "1", env=env).stdout == b"arg\t1\n"
+    assert run(prong, "--plain", "echo", ":::", "1", env=env).stdout == b"1\n"
+
+
+def test_a_bad_default_names_its_place(prong):
+    r = run(prong, "echo", ":::", "1", env={"PARALLEL": "--tagstring 'open"})
+    assert r.returncode == 255 and b"$PARALLEL" in r.stderr
+
+
+def test_shuffle_is_repeatable_with_a_seed(prong):
+    values = [str(i) for i in range(50)]
+    a, b = (run(prong, "-k", "--shuf", "--seed", "7", "echo", ":::", *values).stdout for _ in "ab")
+    assert a == b and a.split() != [v.encode() for v in values]
+    assert sorted(a.split()) == sorted(v.encode() for v in values)
+
+
+def test_version_and_cpus(prong):
+    assert re.fullmatch(rb"prong \d+\.\d+\.\d+\n", run(prong, "--version").stdout)
+    assert int(run(prong, "--number-of-cpus").stdout) >= 1

@@ -1,0 +1,142 @@
+"""Nothing survives the end of prong: hostile jobs, nested runs, both processes killed."""
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import carriers
+
+JOBS = {
+    "setsid": "setsid sleep 300; : {}",
+    "double fork": "( ( sleep 300 & ) & ); sleep 300; : {}",
+    "setsid double fork": "(setsid sh -c 'sleep 300 & sleep 300' & ) ; sleep 300; : {}",
+    "ignores": "trap '' TERM INT QUIT HUP; sleep 300; sleep 300; : {}",
+    "closes": "exec <&- >&- 2>&- 3>&-; sleep 300; : {}",
+    "forks on": "while :; do sleep 300 & sleep 0.01; done; : {}",
+}
+
+
+def wait_gone(mark, seconds=10):
+    end = time.time() + seconds
+    while carriers(mark) and time.time() < end:
+        time.sleep(0.02)
+    return carriers(mark)
+
+
+def start(prong, *args, **kw):
+    return subprocess.Popen([prong, *args], start_new_session=True, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL, **kw)
+
+
+def runner_of(p):
+    end = time.time() + 5
+    while time.time() < end:
+        try:
+            with open(f"/proc/{p.pid}/task/{p.pid}/children") as f:
+                children = f.read().split()
+        except FileNotFoundError:
+            return None
+        if children:
+            return int(children[0])
+    return None
+
+
+def end_it(p, how):
+    if how == "guardian":
+        p.kill()
+    elif how == "group":
+        os.killpg(p.pid, signal.SIGKILL)
+    elif how == "runner":
+        pid = runner_of(p)
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+    else:
+        p.send_signal(getattr(signal, "SIG" + how))
+    p.wait(timeout=20)
+
+
+@pytest.mark.parametrize("how", ["INT", "TERM", "QUIT", "guardian", "runner", "group"])
+@pytest.mark.parametrize("job", list(JOBS))
+def test_hostile_jobs(prong, job, how, audit):
+    p = start(prong, "-j3", JOBS[job], ":::", "1", "2", "3")
+    time.sleep(random.choice([0.0, 0.01, 0.03, 0.05, 0.2]))
+    end_it(p, how)
+    assert not wait_gone(audit)
+
+
+@pytest.mark.parametrize("how", ["INT", "TERM", "guardian", "runner", "group"])
+def test_prong_inside_prong(prong, how, audit):
+    p = start(prong, f"{prong} -j2 'setsid sleep 300; : {{}}' ::: a b; : {{}}", ":::", "1", "2")
+    time.sleep(0.3)
+    end_it(p, how)
+    assert not wait_gone(audit)
+
+
+def test_both_at_once_are_found_by_the_next_sweep(prong, audit):
+    p = start(prong, "-j2", JOBS["setsid"], ":::", "1", "2")
+    time.sleep(0.3)
+    runner = runner_of(p)
+    os.kill(p.pid, signal.SIGSTOP)
+    os.kill(runner, signal.SIGSTOP)
+    os.kill(runner, signal.SIGKILL)
+    os.kill(p.pid, signal.SIGKILL)
+    p.wait(timeout=20)
+    r = subprocess.run([prong, "--sweep-orphans"], stderr=subprocess.PIPE, timeout=30)
+    assert r.returncode == 0
+    assert not wait_gone(audit)
+
+
+def test_exit_status_tells_the_signal(prong):
+    for name in ("INT", "TERM"):
+        p = start(prong, "sleep", ":::", "300")
+        time.sleep(0.2)
+        end_it(p, name)
+        assert p.returncode == -getattr(signal, "SIG" + name)
+
+
+def test_timeout_ends_strays_too(prong, audit):
+    r = subprocess.run([prong, "--timeout", "0.3", "setsid sleep 300 & sleep 300; : {}", ":::", "1"],
+                       timeout=30, stderr=subprocess.DEVNULL)
+    assert r.returncode == 1
+    assert not wait_gone(audit)
+
+
+def test_halt_now_ends_the_others(prong, audit):
+    r = subprocess.run([prong, "-j3", "--halt", "now,fail=1", "[ {} = 2 ] && exit 7; setsid sleep 300",
+                        ":::", "1", "2", "3"], timeout=30, stderr=subprocess.DEVNULL)
+    assert r.returncode == 7
+    assert not wait_gone(audit)
+
+
+def test_sweep_ends_what_a_job_leaves(prong, audit):
+    subprocess.run([prong, "--sweep", "sleep 300 & echo {}", ":::", "1", "2"], timeout=30,
+                   stdout=subprocess.DEVNULL)
+    assert not wait_gone(audit)
+
+
+def test_a_closed_stdout_frees_nobody(prong):
+    """A job that closes its stdout and lives on holds its slot, and only that."""
+    t = time.time()
+    r = subprocess.run([prong, "-j1", "exec >&-; sleep 0.5; : {}", ":::", "1", "2"], timeout=30)
+    assert r.returncode == 0 and time.time() - t >= 1.0
+
+
+def test_a_background_child_delays_nobody(prong):
+    t = time.time()
+    r = subprocess.run([prong, "-j1", "sleep 5 & echo {}", ":::", "1", "2"], timeout=30,
+                       stdout=subprocess.PIPE)
+    assert r.stdout == b"1\n2\n" and time.time() - t < 4
+    time.sleep(0.1)
+    subprocess.run(["pkill", "-f", "^sleep 5$"])
+
+
+def test_a_late_writer_reaches_no_other_job(prong):
+    """A child that kept the output file writes into it after the slot was used again."""
+    late = "(sleep 0.3; echo LATE) & echo {}"
+    r = subprocess.run([prong, "-k", "-j1", f"{late}; sleep 0.2", ":::", *map(str, range(8))],
+                       stdout=subprocess.PIPE, timeout=60)
+    assert r.stdout.split() == [b"%d" % i for i in range(8)]
+    time.sleep(0.5)
