@@ -139,8 +139,6 @@ static void be_guardian(struct watch *w, sigset_t set)
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGPIPE);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	sigdelset(&set, SIGPIPE);
-	w->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (w->tty_out < 0)
 		dup2(null, STDIN_FILENO); /* the ends of the user's pipes belong to the runner */
 	dup2(null, STDOUT_FILENO);
@@ -205,14 +203,16 @@ static void set_mask(const sigset_t *user, const sigset_t *ours)
 
 int guard_start(struct guard *g, bool pump_stdin)
 {
-	sigset_t set = listened(), all;
+	sigset_t set = listened(), heard = set, all;
 	int pair[2], tty[2] = { -1, -1 };
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &g->user_mask);
 	g->guardian = getpid();
 	g->pgrp = getpgrp();
 	g->shell = getppid();
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0 ||
+	sigaddset(&heard, SIGCHLD);
+	int signals = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (signals < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0 ||
 	    (pump_stdin && pipe2(tty, O_CLOEXEC) != 0))
 		return -errno;
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -220,7 +220,8 @@ int guard_start(struct guard *g, bool pump_stdin)
 	if (pid < 0)
 		return -errno;
 	if (pid > 0) {
-		struct watch w = { .runner = pid, .fd = pair[0], .tty_out = tty[1] };
+		struct watch w = { .runner = pid, .fd = pair[0], .signals = signals,
+			           .tty_out = tty[1] };
 		setpgid(pid, pid);
 		close(pair[1]);
 		if (tty[0] >= 0)
@@ -228,6 +229,7 @@ int guard_start(struct guard *g, bool pump_stdin)
 		set_mask(&g->user_mask, &set);
 		be_guardian(&w, set);
 	}
+	close(signals);
 	close(pair[0]);
 	if (tty[1] >= 0)
 		close(tty[1]);

@@ -80,6 +80,8 @@ int main(int argc, char **argv)
 	host.pgrp = g.pgrp;
 	host.mark = mark.s;
 	host.signal_fd = guard_signals(&g);
+	if (host.signal_fd < 0)
+		die("cannot watch for signals:");
 	host.death_fd = g.fd;
 	run_all(&cfg, &host, in, &o);
 	inputs_close(in);

@@ -64,12 +64,17 @@ void sweep_descendants(pid_t keep)
 
 /* ---- marks ---- */
 
+enum { LOOKS = 20 }; /* at all processes, for what forks meanwhile */
+
+/* In clock ticks since boot; 0: there is no such process. */
 static unsigned long long start_time(pid_t pid)
 {
 	char path[64], buf[1024];
 	unsigned long long t = 0;
 	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
 	char *p = slurp(path, buf, sizeof buf) > 0 ? strrchr(buf, ')') : NULL;
+	if (p && strlen(p) > 2 && strchr("ZX", p[2]))
+		return 0; /* dead, and nobody collects it */
 	for (int field = 2; p && field < 22; field++)
 		p = strchr(p + 1, ' ');
 	if (p)
@@ -110,7 +115,7 @@ static bool is_orphan(pid_t pid, char *environ_buf, size_t size)
 	return false;
 }
 
-int sweep_orphans(bool verbose)
+static int sweep_once(bool verbose)
 {
 	static char buf[1 << 20];
 	int killed = 0;
@@ -127,5 +132,16 @@ int sweep_orphans(bool verbose)
 			printf("prong: killed %d, left over from a run that is gone\n", (int)pid);
 	}
 	closedir(d);
+	return killed;
+}
+
+int sweep_orphans(bool verbose)
+{
+	int killed = 0, now;
+	for (int i = 0; i < LOOKS && (now = sweep_once(verbose)) != 0; i++) {
+		if (now < 0)
+			return now;
+		killed += now; /* look again: they may have forked meanwhile */
+	}
 	return killed;
 }

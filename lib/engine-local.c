@@ -208,11 +208,6 @@ static void close_streams(struct local *l, struct slot *s)
 
 /* ---- start ---- */
 
-static bool out_of_resources(int e)
-{
-	return e == -EAGAIN || e == -EMFILE || e == -ENFILE || e == -ENOMEM;
-}
-
 static int prepare_streams(struct prong *p, struct slot *s, struct start *st)
 {
 	const struct prong_spec *spec = &s->job->spec;
@@ -317,7 +312,7 @@ static int start(struct prong *p, struct slot *s)
 		for (int i = 0; i < NSTREAMS; i++)
 			s->st[i].file.unshared = true; /* never given to anybody */
 		close_streams(l, s);
-		return out_of_resources(e) ? -EAGAIN : e;
+		return e;
 	}
 	if (s->exit.fd < 0 && l->no_pidfd++ == 0)
 		tick_on(p, &l->tick, TICK_MS);

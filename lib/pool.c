@@ -11,7 +11,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { HOLD_MS = 20, HOLD_MAX_MS = 1000 }; /* pause after EAGAIN when nothing runs */
+enum {
+	HOLD_MS = 20, HOLD_MAX_MS = 1000, /* pauses after EAGAIN and the like */
+	HOLDS_MAX = 12 /* so often with nothing running (7 s): then it will not get better */
+};
 
 /* ---- opening and closing ---- */
 
@@ -338,6 +341,11 @@ static void hold(struct prong *p, struct slot *s)
 	p->nwaiting++;
 }
 
+static bool out_of_resources(int e)
+{
+	return e == -EAGAIN || e == -EMFILE || e == -ENFILE || e == -ENOMEM;
+}
+
 static struct slot *take_slot(struct prong *p)
 {
 	struct slot *s = p->slots[p->free - 1];
@@ -363,7 +371,7 @@ static int start(struct prong *p)
 	struct slot *s = take_slot(p);
 	struct job *j = s->job;
 	int e = p->ops->start(p, s);
-	if (e == -EAGAIN) {
+	if (out_of_resources(e) && (p->running > 1 || p->holds < HOLDS_MAX)) {
 		hold(p, s);
 		return 0;
 	}

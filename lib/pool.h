@@ -109,7 +109,8 @@ struct engine_ops {
 	const char *name;
 	int (*open)(struct prong *p);
 	int64_t (*now)(struct prong *p); /* monotonic nanoseconds */
-	/* Start slot->job. 0; -EAGAIN: not now, try again; else -errno with result.step. */
+	/* Start slot->job. 0; -EAGAIN, -EMFILE, -ENFILE, -ENOMEM: not now, it is tried again;
+	 * else -errno with result.step. */
 	int (*start)(struct prong *p, struct slot *s);
 	/* Wait until `until`, at most; one thing at a time.  1: *f is set, 0: time is over. */
 	int (*wait)(struct prong *p, int64_t until, struct fired *f);

@@ -12,6 +12,7 @@ have ksh || need="$need ksh"
 have dash || need="$need dash"
 pkg-config --exists cmocka 2>/dev/null || need="$need libcmocka-dev"
 pkg-config --exists libpcre2-8 2>/dev/null || need="$need libpcre2-dev"
+have strace || need="$need strace"
 /usr/bin/python3 -c 'import pytest' 2>/dev/null || need="$need python3-pytest"
 for extra in "$@"; do have "$extra" || need="$need $extra"; done
 [ -n "$need" ] || exit 0
