@@ -53,7 +53,7 @@ static void become_runner(struct guard *g, bool pump_stdin)
 
 int main(int argc, char **argv)
 {
-	struct config cfg;
+	static struct config cfg; /* much of it lives as long as the process */
 	struct guard g = { .fd = -1 };
 	struct inputs *in = NULL;
 	struct buf mark = { 0 };

@@ -208,15 +208,17 @@ static int find_profile(struct config *cfg, int argc, char **argv)
 	*cfg = fresh();
 	int e = parse_options(&p);
 	free(cfg->inputs);
+	cfg->inputs = NULL;
 	return e;
 }
 
 int options_parse(struct config *cfg, int argc, char **argv)
 {
-	struct words defaults[3] = { 0 }, command = { 0 };
-	int e = find_profile(cfg, argc, argv);
-	if (e == 0 && !cfg->plain)
-		e = defaults_read(cfg->profile, defaults);
+	static struct config first;
+	static struct words defaults[3], command; /* the configuration points into them */
+	int e = find_profile(&first, argc, argv);
+	if (e == 0 && !first.plain)
+		e = defaults_read(first.profile, defaults);
 	*cfg = fresh();
 	for (size_t i = 0; e == 0 && i < 3; i++)
 		e = parse_defaults(cfg, &defaults[i], &command);

@@ -111,6 +111,20 @@ static void *zeroed(size_t n)
 	return memset(xrealloc(NULL, n), 0, n);
 }
 
+static int open_all(struct inputs *in)
+{
+	const struct config *cfg = in->cfg;
+	if (columns_init(&in->columns, cfg) != 0)
+		return -1;
+	for (size_t i = 0; i < in->n; i++) {
+		struct member *m = &in->v[i];
+		m->source = source_open(cfg->ninputs ? &cfg->inputs[i] : NULL, cfg);
+		if (!m->source || first_record(in, m) != 0)
+			return -1;
+	}
+	return 0;
+}
+
 int inputs_open(struct inputs **out, const struct config *cfg)
 {
 	struct inputs *in = xrealloc(NULL, sizeof *in);
@@ -119,13 +133,9 @@ int inputs_open(struct inputs **out, const struct config *cfg)
 	in->first = zeroed((in->n + 1) * sizeof *in->first);
 	in->index = zeroed(in->n * sizeof *in->index);
 	in->row = zeroed(in->n * sizeof *in->row);
-	if (columns_init(&in->columns, cfg) != 0)
+	if (open_all(in) != 0) {
+		inputs_close(in);
 		return -1;
-	for (size_t i = 0; i < in->n; i++) {
-		struct member *m = &in->v[i];
-		m->source = source_open(cfg->ninputs ? &cfg->inputs[i] : NULL, cfg);
-		if (!m->source || first_record(in, m) != 0)
-			return -1;
 	}
 	make_groups(in);
 	in->last = in->v[0].source;
