@@ -1,8 +1,8 @@
 # The front door: everything is done by meson in build/.
 BUILD = build
-PYTEST = $(shell for p in /usr/bin/python3 python3; do $$p -c 'import pytest' 2>/dev/null && echo $$p && break; done)
+SOURCES = $(wildcard lib/*.c run/*.c cmd/*.c)
 
-.PHONY: all setup try check lint asan valgrind install clean
+.PHONY: all setup try check lint fmt asan valgrind fuzz bench install clean
 
 all: setup
 	@test -d $(BUILD) || meson setup $(BUILD) --buildtype=release -Dtests=enabled
@@ -19,17 +19,27 @@ check: all
 
 lint: all
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability \
-	  --inline-suppr --suppress=normalCheckLevelMaxBranches --suppress=missingIncludeSystem -D_GNU_SOURCE \
-	  -Iinclude -Irun -Icmd -Ilib lib run cmd
+	  --inline-suppr --suppress=normalCheckLevelMaxBranches --suppress=missingIncludeSystem \
+	  -D_GNU_SOURCE -Iinclude -Irun -Icmd -Ilib lib run cmd
+	clang-tidy --quiet -p $(BUILD) $(SOURCES) 2>/dev/null
+
+fmt:
+	git diff -U0 --no-color HEAD -- '*.c' '*.h' | clang-format-diff -p1 -i
 
 asan:
-	@test -d build-asan || CC=gcc meson setup build-asan -Dtests=enabled \
+	@test -d build-asan || CC=gcc meson setup build-asan --werror -Dtests=enabled \
 	  -Db_sanitize=address,undefined -Db_lundef=false
-	@ninja -C build-asan && meson test -C build-asan --print-errorlogs
+	@ninja -C build-asan && meson test -C build-asan --print-errorlogs --suite unit --suite cli
 
 valgrind: all
 	PRONG_SPAWN=fork valgrind -q --error-exitcode=9 --leak-check=full --track-fds=yes \
 	  --trace-children=no $(BUILD)/test_pool
+
+fuzz: all
+	PRONG=$(CURDIR)/$(BUILD)/prong ARGDUMP=$(CURDIR)/$(BUILD)/argdump tools/fuzz.sh $(SECONDS)
+
+bench: all
+	/usr/bin/python3 bench/bench.py prong=$(BUILD)/prong
 
 install: all
 	meson install -C $(BUILD)

@@ -7,7 +7,7 @@ Built in: gnu (parallel), xargs, moreutils, xjobs, floor (spawn_limit.c: a bare 
 Each workload is run once per runner per round, runners in rotating order; figures are the median of
 wall, user+sys and peak RSS of the runner's process tree (RSS: the largest single process).
 """
-import argparse, json, os, resource, shlex, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, shutil, statistics, subprocess, tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 ap = argparse.ArgumentParser()
 ap.add_argument("--rounds", type=int, default=5); ap.add_argument("--only", default="")
@@ -28,7 +28,8 @@ def seq(n, name):
 S = a.scale
 n3k, n10k, n100k, n3m = seq(int(3000*S), "n3k"), seq(int(10000*S), "n10k"), seq(int(100000*S), "n100k"), seq(int(3000000*S), "n3m")
 big = f"{tmp}/big"; subprocess.run(f"seq -f '%.0f some text on a line that is of middling length' {int(8000000*S)} > {big}", shell=True, check=True)
-runners = dict(r.split("=", 1) for r in a.runner); runners["gnu"] = "parallel --will-cite"
+runners = dict(r.split("=", 1) for r in a.runner)
+if shutil.which("parallel"): runners["gnu"] = "parallel --will-cite"
 for w in a.without.split(","): runners.pop(w, None)
 P = lambda r, s: f"{runners[r]} {s}"
 W = {}
@@ -58,7 +59,8 @@ only = [w for w in a.only.split(",") if w]
 W["W11_big_output"] = {r: c.replace(" '#'", "") for r, c in W["W11_big_output"].items()}
 out = {}
 for key, cmds in W.items():
-    if only and not any(key.startswith(o) for o in only): continue
+    cmds = {r: c for r, c in cmds.items() if r not in ("xjobs", "moreutils") or shutil.which({"moreutils": "parallel.moreutils"}.get(r, r))}
+    if only and not any(key.split("_")[0] == o.strip("_") for o in only): continue
     res = {r: [] for r in cmds}; names = list(cmds)
     for i in range(a.rounds):
         for r in names[i % len(names):] + names[:i % len(names)]:

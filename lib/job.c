@@ -75,7 +75,7 @@ static bool spec_ok(const struct prong_spec *s)
 		return false;
 	if (s->flags & ~known || s->timeout_ms < 0 || s->backoff_ms < 0)
 		return false;
-	if (s->engine && strcmp(s->engine, "local"))
+	if (s->engine && strcmp(s->engine, "local") != 0)
 		return false;
 	return stdio_ok(&s->in, 0) && stdio_ok(&s->out, 1) && stdio_ok(&s->err, 2) &&
 	       (!s->termseq || pr_termseq_check(s->termseq) == 0);

@@ -26,7 +26,7 @@ static int wait_writable(const struct target *t)
 	while (poll(fds, 2, -1) < 0)
 		if (errno != EINTR && errno != EAGAIN)
 			return -errno;
-	if (!fds[0].revents && fds[1].revents && !p->go_on(p->arg))
+	if (p && !fds[0].revents && fds[1].revents && !p->go_on(p->arg))
 		return -EINTR;
 	return 0;
 }

@@ -60,13 +60,13 @@ static size_t max_length(const struct config *cfg)
 }
 
 /* How many rows, by -n -N or -L; -n0 and -L0 take one and pass nothing. */
-static bool enough(const struct pack *p, size_t rows)
+static bool enough(const struct pack *p)
 {
 	const struct config *cfg = p->cfg;
 	if (cfg->max_lines >= 0)
 		return p->lines >= (size_t)(cfg->max_lines ? cfg->max_lines : 1);
 	if (cfg->max_args >= 0)
-		return rows >= (size_t)(cfg->max_args ? cfg->max_args : 1);
+		return p->lines >= (size_t)(cfg->max_args ? cfg->max_args : 1);
 	return cfg->pack == PACK_ONE;
 }
 
@@ -169,8 +169,7 @@ static int next_row(struct pack *p, struct args *a)
 static int fill_line(struct pack *p)
 {
 	struct args a;
-	size_t rows = 0;
-	while (!enough(p, rows = p->lines)) {
+	while (!enough(p)) {
 		int e = next_row(p, &a);
 		if (e == 0)
 			p->over = true;

@@ -31,6 +31,7 @@ struct source *source_open(const struct input_spec *spec, const struct config *c
 	struct source *s = xrealloc(NULL, sizeof *s);
 	*s = (struct source){ .cfg = cfg, .spec = spec, .fd = STDIN_FILENO,
 		              .name = "standard input" };
+	buf_clear(&s->data);
 	if (!spec || (spec->kind == INPUT_FILE && !strcmp(spec->path, "-")))
 		return s;
 	s->fd = -1;
@@ -42,7 +43,7 @@ struct source *source_open(const struct input_spec *spec, const struct config *c
 	if (s->fd >= 0)
 		return s;
 	warn("cannot open the input file '%s':", spec->path);
-	free(s);
+	source_close(s);
 	return NULL;
 }
 
@@ -95,7 +96,7 @@ static int next_line(struct source *s, char **r)
 {
 	size_t seen = 0;
 	for (;;) {
-		char *from = s->data.s ? s->data.s + s->at : NULL;
+		char *from = s->data.s + s->at;
 		size_t have = s->data.len - s->at;
 		char *end = have ? record_end(s->cfg, from, have, seen) : NULL;
 		seen = have;
