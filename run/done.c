@@ -125,6 +125,7 @@ void done_job(struct run *r, struct task *t, const struct prong_result *res)
 			run_fail(r, "--joblog: cannot write: the job log is incomplete");
 	}
 	print_output(r, t, res);
+	check_room(r, &res->out); /* before its file is emptied: others may be out of room now */
 	count(r, t, res);
 	task_free(t);
 }
