@@ -159,7 +159,13 @@ enum prong_event_type {
 	PRONG_RETRY,       /* this try failed, another follows; result is set */
 	PRONG_DONE,        /* the last event of a job */
 	PRONG_WOKEN,       /* prong_wake() was called */
-	PRONG_READY        /* a watched fd is readable; id is the fd, tag as given */
+	PRONG_READY        /* a watched fd is ready; id is the fd, tag as given */
+};
+
+/* What prong_watch() watches for, and what a READY event found. */
+enum prong_ready {
+	PRONG_READ = 1u << 0,
+	PRONG_WRITE = 1u << 1
 };
 
 /* Library memory; valid until the next prong_wait() or prong_close(). */
@@ -172,6 +178,7 @@ struct prong_event {
 	const void *data;
 	size_t len;
 	const struct prong_result *result; /* STARTED, RETRY, DONE */
+	unsigned ready; /* READY: enum prong_ready */
 };
 
 /* Make a pool.  -EINVAL (bad size, flag or termseq), -ENOMEM, -EMFILE, -ENFILE,
@@ -219,9 +226,11 @@ unsigned prong_ending(const struct prong *pool);
  * resize counts as something to do only there. */
 int prong_fd(const struct prong *pool);
 
-/* Have prong_wait() report PRONG_READY with this tag while fd is readable or hung up (level
- * triggered); on = 0 stops it.  For hosts without an event loop.  -EPERM: a file that is
- * always readable (regular files); -ENOMEM, -EBADF. */
+/* Have prong_wait() report PRONG_READY with this tag while fd can be read (on = PRONG_READ)
+ * or written without blocking (PRONG_WRITE), or either; level triggered; a hang-up or error
+ * counts as all that is watched for.  Once more with the same fd replaces on and tag; 0 stops
+ * it (do so before closing fd).  For hosts without an event loop.  -EPERM: a file that is
+ * always ready (regular files); -ENOENT: 0 for an fd not watched; -EINVAL, -ENOMEM, -EBADF. */
 int prong_watch(struct prong *pool, int fd, int on, void *tag);
 
 /* Make prong_wait() return a PRONG_WOKEN event.  Any thread, any signal handler. */

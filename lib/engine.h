@@ -10,9 +10,4 @@
 
 extern const struct engine_ops pr_engine_local;
 
-/* For engine-local.c's prong_fd(), prong_watch() and prong_wake(). */
-int pr_local_fd(struct prong *p);
-int pr_local_watch(struct prong *p, int fd, bool on, void *tag);
-int pr_local_wake(struct prong *p);
-
 #endif

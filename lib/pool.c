@@ -142,6 +142,7 @@ void prong_close(struct prong *p)
 			free(p->slots[i]->job);
 		free(p->slots[i]);
 	}
+	pr_hosts_free(p);
 	free_list(&p->waiting);
 	free_list(&p->resting);
 	free_list(&p->cancelled);
@@ -211,21 +212,6 @@ unsigned prong_running(const struct prong *p)
 unsigned prong_ending(const struct prong *p)
 {
 	return p->nendings;
-}
-
-int prong_fd(const struct prong *p)
-{
-	return pr_local_fd((struct prong *)(uintptr_t)p);
-}
-
-int prong_watch(struct prong *p, int fd, int on, void *tag)
-{
-	return forked(p) ? -EPERM : pr_local_watch(p, fd, on != 0, tag);
-}
-
-int prong_wake(struct prong *p)
-{
-	return pr_local_wake(p);
 }
 
 int prong_take(struct prong *p, int stream)
@@ -510,7 +496,8 @@ static int fired_event(struct prong *p, const struct fired *f)
 	case FIRED_HOST:
 		event(p, PRONG_READY, NULL, NULL, 0);
 		p->event.id = f->watch->fd;
-		p->event.tag = f->watch->tag;
+		p->event.tag = f->watch->of;
+		p->event.ready = f->watch->ready;
 		return 1;
 	case FIRED_NOTHING:
 		break;
@@ -520,15 +507,13 @@ static int fired_event(struct prong *p, const struct fired *f)
 
 static bool idle(const struct prong *p)
 {
-	return !p->running && !p->nwaiting && !p->nresting && !p->nendings && !p->nwatched;
+	return !p->running && !p->nwaiting && !p->nresting && !p->nendings && !p->hosts;
 }
 
-static int64_t earliest(const struct prong *p, int64_t until)
+int64_t pr_deadline(const struct prong *p)
 {
 	int64_t next = pr_timer_next(&p->timers);
-	if (next < until)
-		until = next;
-	return p->hold && p->hold < until ? p->hold : until;
+	return p->hold && p->hold < next ? p->hold : next;
 }
 
 static int turn(struct prong *p, int64_t until)
@@ -545,7 +530,8 @@ static int turn(struct prong *p, int64_t until)
 		}
 		if (idle(p))
 			return -ECHILD;
-		int r = p->ops->wait(p, earliest(p, until), &f);
+		int64_t next = pr_deadline(p);
+		int r = p->ops->wait(p, next < until ? next : until, &f);
 		if (r < 0)
 			return r;
 		if (r > 0 && fired_event(p, &f))

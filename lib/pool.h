@@ -2,10 +2,13 @@
 #ifndef LIB_POOL_H
 #define LIB_POOL_H
 
+#include "ev.h"
+
 #include <prong.h>
 #include <stdbool.h>
 
 #define countof(a) (sizeof(a) / sizeof(*(a)))
+#define container_of(p, type, member) ((type *)(void *)((char *)(p) - offsetof(type, member)))
 #define PR_NEVER INT64_MAX
 #define PR_MS INT64_C(1000000) /* nanoseconds */
 
@@ -25,6 +28,7 @@ struct timers {
 int pr_timer_set(struct timers *ts, struct timer *t, int64_t at); /* 0 or -ENOMEM */
 void pr_timer_cancel(struct timers *ts, struct timer *t);
 int64_t pr_timer_next(const struct timers *ts); /* PR_NEVER if none */
+int64_t pr_now(void); /* CLOCK_MONOTONIC nanoseconds */
 
 /* ---- a job, one block of memory ---- */
 enum job_state { JOB_WAITING, JOB_RUNNING, JOB_STOPPING, JOB_RESTING, JOB_DONE };
@@ -63,13 +67,6 @@ void pr_vessel_put(struct vessels *vs, struct vessel *v, int64_t len); /* recycl
 void pr_vessels_close(struct vessels *vs);
 
 /* ---- a slot: where one job runs ---- */
-struct watch {
-	int kind; /* enum watch_kind, engine-local.c */
-	int fd;
-	struct slot *slot;
-	int stream; /* 0 out, 1 err, 2 result */
-	void *tag;
-};
 struct stream {
 	struct vessel file;
 	struct watch pipe; /* fd -1: no pipe */
@@ -85,7 +82,7 @@ struct slot {
 	unsigned number, next_free; /* from 1; 0 ends the list */
 	struct job *job;
 	pid_t pid;
-	struct watch exit; /* the pidfd */
+	struct watch exit; /* the pidfd; -1 where there is none */
 	struct stream st[NSTREAMS];
 	struct timer deadline;
 	struct ending *ending; /* it is being ended by us */
@@ -142,13 +139,19 @@ struct prong {
 	struct prong_event event;
 	struct prong_result result; /* for jobs that never had a slot */
 	struct ending *endings;
-	unsigned nendings, nwatched;
+	unsigned nendings;
+	struct ev *ev; /* NULL: an engine that sleeps on nothing (the tests') */
+	struct host_watch *hosts;
 };
 
 /* pool.c */
 int pr_open_engine(struct prong **out, const struct prong_options *o,
                    const struct engine_ops *ops, void *ctx);
 void pr_slot_stop(struct prong *p, struct slot *s, int why);
+int64_t pr_deadline(const struct prong *p); /* when the clock has work; PR_NEVER */
+
+/* host.c: prong_fd(), prong_watch(), prong_wake() */
+void pr_hosts_free(struct prong *p);
 
 /* policy.c: what follows a finished try; pure. */
 enum verdict { VERDICT_DONE, VERDICT_RETRY };

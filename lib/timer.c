@@ -1,8 +1,16 @@
-/* timer.c - a binary heap of deadlines.  Owns the heap array, never the timers. */
+/* timer.c - the clock and a binary heap of deadlines.  Owns the heap array, never the timers. */
 #include "pool.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
+
+int64_t pr_now(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}
 
 static void place(struct timers *ts, size_t i, struct timer *t)
 {

@@ -1,0 +1,53 @@
+/* local.h - what the local engine's pieces share.  Private. */
+#ifndef LIB_LOCAL_H
+#define LIB_LOCAL_H
+
+#include "engine.h"
+#include "path.h"
+#include "proc.h"
+
+enum { STACK_SIZE = 64 * 1024, IO_SIZE = 64 * 1024 };
+
+struct env { /* reused from job to job */
+	char **v;
+	size_t cap;
+};
+
+struct local {
+	int null;
+	pid_t pid; /* ours: a copy of this process cannot use the pool */
+	char *stack, *io;
+	struct env env;
+	struct paths *paths;
+	struct vessels vessels;
+	struct slot *draining; /* exited, its pipes hold what it wrote last */
+	struct timer strays, tick;
+	unsigned no_pidfd; /* running jobs without one */
+};
+
+static inline struct local *pr_local(const struct prong *p)
+{
+	return p->engine;
+}
+
+/* One start: the plan and what lives as long as it. */
+struct start {
+	struct plan plan;
+	char path[NSTREAMS][40];
+	int to_close[NSTREAMS]; /* the children's ends of pipes */
+};
+
+/* env.c: env->v = base with the strings of extra (may be NULL) overriding. 0 or -ENOMEM. */
+int pr_env_build(struct env *env, char *const *base, char *const *extra);
+
+/* streams.c: the standard streams of a slot's job. */
+int pr_streams_open(struct prong *p, struct slot *s, struct start *st); /* 0 or -errno */
+/* It ended: take the lengths of files.  What pipes hold now is its too: true if any do. */
+void pr_streams_settle(struct prong *p, struct slot *s);
+bool pr_streams_measure(struct slot *s);
+/* Read one piece of what was measured; 1: *f has output for the host, 0: all is read. */
+int pr_streams_drain(struct prong *p, struct slot *s, struct fired *f);
+void pr_streams_close(struct prong *p, struct slot *s); /* files are kept for other jobs */
+void pr_streams_abandon(struct prong *p, struct slot *s); /* the start failed */
+
+#endif

@@ -1,0 +1,219 @@
+/* test_watch.c - the host's fds in a pool, the pool's fd in a host, copies of a pool. */
+#include <prong.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct prong *open_pool(void)
+{
+	struct prong *p;
+	struct prong_options o = { .size = sizeof o, .jobs = 2 };
+	assert_int_equal(prong_open(&p, &o), 0);
+	return p;
+}
+
+static int64_t submit(struct prong *p, const char *text)
+{
+	char *argv[] = { "sh", "-c", (char *)(uintptr_t)text, NULL };
+	return prong_submit(p, PRONG_SPEC(.argv = argv));
+}
+
+/* The next READY event within `ms`, or NULL. */
+static const struct prong_event *ready(struct prong *p, int ms)
+{
+	const struct prong_event *ev = NULL;
+	if (prong_wait(p, &ev, ms) != 1)
+		return NULL;
+	assert_int_equal(ev->type, PRONG_READY);
+	return ev;
+}
+
+static const struct prong_event *done(struct prong *p)
+{
+	const struct prong_event *ev;
+	while (prong_wait(p, &ev, 20000) == 1)
+		if (ev->type == PRONG_DONE)
+			return ev;
+	return NULL;
+}
+
+static void a_watch_tells_which(void **state)
+{
+	struct prong *p = open_pool();
+	int fd[2], tag, other;
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+	assert_int_equal(prong_watch(p, fd[0], PRONG_READ, &tag), 0);
+	assert_null(ready(p, 0));
+	assert_int_equal(prong_watch(p, fd[0], PRONG_READ | PRONG_WRITE, &tag), 0);
+	const struct prong_event *ev = ready(p, 5000);
+	assert_non_null(ev);
+	assert_int_equal(ev->id, fd[0]);
+	assert_ptr_equal(ev->tag, &tag);
+	assert_int_equal(ev->ready, PRONG_WRITE);
+	assert_int_equal(write(fd[1], "x", 1), 1);
+	assert_int_equal(ready(p, 5000)->ready, PRONG_READ | PRONG_WRITE);
+	assert_int_equal(prong_watch(p, fd[0], PRONG_READ, &other), 0);
+	ev = ready(p, 5000);
+	assert_int_equal(ev->ready, PRONG_READ);
+	assert_ptr_equal(ev->tag, &other);
+	assert_int_equal(prong_watch(p, fd[0], 0, NULL), 0);
+	assert_int_equal(prong_watch(p, fd[0], 0, NULL), -ENOENT);
+	assert_null(ready(p, 0));
+	close(fd[0]);
+	close(fd[1]);
+	prong_close(p);
+}
+
+static void a_full_pipe_is_writable_when_it_was_read(void **state)
+{
+	struct prong *p = open_pool();
+	char buf[4096] = "";
+	int fd[2];
+	(void)state;
+	assert_int_equal(pipe2(fd, O_NONBLOCK), 0);
+	while (write(fd[1], buf, sizeof buf) > 0)
+		;
+	assert_int_equal(prong_watch(p, fd[1], PRONG_WRITE, NULL), 0);
+	assert_null(ready(p, 0));
+	while (read(fd[0], buf, sizeof buf) > 0)
+		;
+	assert_int_equal(ready(p, 5000)->ready, PRONG_WRITE);
+	prong_close(p);
+	close(fd[0]);
+	close(fd[1]);
+}
+
+static void a_hang_up_is_told(void **state)
+{
+	struct prong *p = open_pool();
+	int fd[2];
+	(void)state;
+	assert_int_equal(pipe(fd), 0);
+	assert_int_equal(prong_watch(p, fd[1], PRONG_WRITE, NULL), 0);
+	close(fd[0]);
+	assert_int_equal(ready(p, 5000)->ready, PRONG_WRITE);
+	prong_close(p);
+	close(fd[1]);
+}
+
+static void misuse_is_refused(void **state)
+{
+	struct prong *p = open_pool();
+	const struct prong_event *ev;
+	(void)state;
+	assert_int_equal(prong_watch(p, 0, 4, NULL), -EINVAL);
+	assert_int_equal(prong_watch(p, -1, PRONG_READ, NULL), -EBADF);
+	assert_int_equal(prong_watch(p, 99999, 0, NULL), -ENOENT);
+	assert_int_equal(prong_wait(p, &ev, 0), -ECHILD); /* nothing is watched */
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(prong_watch(p, fd, PRONG_READ, NULL), -EPERM);
+	close(fd);
+	prong_close(p);
+}
+
+static void a_number_used_again_is_watched_again(void **state)
+{
+	struct prong *p = open_pool();
+	int a[2], b[2];
+	(void)state;
+	assert_int_equal(pipe(a), 0);
+	assert_int_equal(prong_watch(p, a[0], PRONG_READ, NULL), 0);
+	assert_int_equal(pipe(b), 0);
+	assert_int_equal(dup2(b[0], a[0]), a[0]); /* closes what was watched */
+	assert_int_equal(prong_watch(p, a[0], PRONG_READ, NULL), 0);
+	assert_int_equal(write(b[1], "x", 1), 1);
+	assert_int_equal(ready(p, 5000)->id, a[0]);
+	prong_close(p);
+	close(a[0]), close(a[1]), close(b[0]), close(b[1]);
+}
+
+static bool readable(int fd, int ms)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	return poll(&pfd, 1, ms) == 1;
+}
+
+/* A forked copy of the host holds our pidfds and pipes: they must not stay in our set. */
+static void copies_keep_nothing_ready(void **state)
+{
+	struct prong *p = open_pool();
+	const struct prong_event *ev;
+	int fd = prong_fd(p), hold[2];
+	(void)state;
+	if (fd == -ENOTSUP) {
+		prong_close(p);
+		skip();
+	}
+	assert_int_equal(pipe(hold), 0);
+	assert_true(submit(p, "sleep 0.2") > 0);
+	assert_int_equal(prong_wait(p, &ev, 20000), 1);
+	pid_t copy = fork();
+	if (copy == 0) {
+		char c;
+		close(hold[1]);
+		_exit(read(hold[0], &c, 1) == 0 ? 0 : 1);
+	}
+	assert_non_null(done(p));
+	assert_int_equal(prong_wait(p, &ev, 0), -ECHILD);
+	assert_false(readable(fd, 50));
+	close(hold[1]);
+	close(hold[0]);
+	assert_int_equal(waitpid(copy, NULL, 0), copy);
+	prong_close(p);
+}
+
+static void a_copy_that_closes_takes_nothing_away(void **state)
+{
+	struct prong *p = open_pool();
+	const struct prong_event *ev;
+	int fd[2];
+	(void)state;
+	assert_int_equal(pipe(fd), 0);
+	assert_int_equal(prong_watch(p, fd[0], PRONG_READ, NULL), 0);
+	assert_true(submit(p, "sleep 0.2; echo x") > 0);
+	assert_int_equal(prong_wait(p, &ev, 20000), 1);
+	pid_t copy = fork();
+	if (copy == 0) {
+		int r = prong_wait(p, &ev, 0);
+		prong_close(p);
+		_exit(r == -EPERM ? 0 : 1);
+	}
+	int status;
+	assert_int_equal(waitpid(copy, &status, 0), copy);
+	assert_int_equal(status, 0);
+	ev = done(p);
+	assert_non_null(ev);
+	assert_int_equal(ev->result->out.len, 2);
+	assert_int_equal(write(fd[1], "x", 1), 1);
+	assert_non_null(ready(p, 5000));
+	prong_close(p);
+	close(fd[0]);
+	close(fd[1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_watch_tells_which),
+		cmocka_unit_test(a_full_pipe_is_writable_when_it_was_read),
+		cmocka_unit_test(a_hang_up_is_told),
+		cmocka_unit_test(misuse_is_refused),
+		cmocka_unit_test(a_number_used_again_is_watched_again),
+		cmocka_unit_test(copies_keep_nothing_ready),
+		cmocka_unit_test(a_copy_that_closes_takes_nothing_away),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
