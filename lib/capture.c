@@ -4,14 +4,11 @@
  * child has an open of its own (by /proc/self/fd/N), so that the kernel grants us a write
  * lease exactly when ours is the only open left.  (On a memfd it is granted wrongly; we do
  * not use one.)  Where there are no leases or no /proc, each job gets a fresh file. */
+#include "os.h"
 #include "pool.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,53 +17,23 @@ enum { SPARE_MAX = 256 };
 void pr_vessels_open(struct vessels *vs, const char *dir)
 {
 	*vs = (struct vessels){ .dir = dir };
-	vs->no_proc = access("/proc/self/fd", X_OK) != 0;
-}
-
-static int make_by_name(struct vessels *vs)
-{
-	char path[PATH_MAX];
-	int n = snprintf(path, sizeof path, "%s/prongXXXXXX", vs->dir);
-	if (n < 0 || (size_t)n >= sizeof path)
-		return -ENAMETOOLONG;
-	int fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	unlink(path);
-	return fd;
-}
-
-static int make(struct vessels *vs)
-{
-	if (!vs->no_tmpfile) {
-		int fd = open(vs->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-		if (fd >= 0)
-			return fd;
-		if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL)
-			return -errno;
-		if (access(vs->dir, F_OK) != 0)
-			return -errno;
-		vs->no_tmpfile = true;
-	}
-	return make_by_name(vs);
+	vs->no_reopen = !pr_can_reopen();
 }
 
 int pr_vessel_get(struct vessels *vs, struct vessel *v)
 {
-	int fd = vs->nspare ? vs->spare[--vs->nspare] : make(vs);
+	int fd = vs->nspare ? vs->spare[--vs->nspare] : pr_nameless(vs->dir);
 	if (fd < 0)
 		return fd;
-	*v = (struct vessel){ .fd = fd, .own_open = !vs->no_proc };
+	*v = (struct vessel){ .fd = fd, .own_open = !vs->no_reopen };
 	return 0;
 }
 
 static bool unshared(struct vessels *vs, int fd)
 {
-	if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0)
-		return fcntl(fd, F_SETLEASE, F_UNLCK) == 0;
-	if (errno != EAGAIN)
-		vs->no_lease = true;
-	return false;
+	int r = pr_unshared(fd);
+	vs->no_lease |= r < 0;
+	return r > 0;
 }
 
 static bool keep_spare(struct vessels *vs, int fd)

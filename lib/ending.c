@@ -24,6 +24,7 @@ struct ending {
 	int pidfd;
 	bool zombie; /* the leader waits to be reaped by us */
 	bool group, session;
+	bool killed; /* the group got its SIGKILL */
 	char *mark, *seq;
 	const char *at;  /* the next signal of seq */
 	int64_t step;    /* when it is due */
@@ -65,7 +66,8 @@ int pr_termseq_check(const char *seq)
 static struct sweep_target target(const struct ending *e)
 {
 	return (struct sweep_target){ .leader = e->pid, .session = e->session,
-		                      .group = e->group, .mark = e->mark };
+		                      .group = e->group, .mark = e->mark,
+		                      .killed = e->killed };
 }
 
 static void unlink_ending(struct prong *p, struct ending *e)
@@ -95,6 +97,7 @@ static void finish(struct prong *p, struct ending *e)
 /* The group by its name, in one call; then those that left it. */
 static int send_all(struct ending *e, int sig)
 {
+	e->killed |= sig == SIGKILL;
 	struct sweep_target t = target(e);
 	if (e->group)
 		kill(-e->pid, sig);

@@ -13,10 +13,7 @@
 
 extern char **environ;
 
-enum {
-	STRAYS_MS = 500, /* how often to look for adopted zombies */
-	TICK_MS = 5      /* where there are no pidfds: how often to look for exits */
-};
+enum { STRAYS_MS = 500 }; /* how often to look for adopted zombies */
 
 static int64_t now(struct prong *p)
 {
@@ -179,7 +176,7 @@ static int start(struct prong *p, struct slot *s)
 		return e;
 	}
 	if (s->exit.fd < 0 && l->no_pidfd++ == 0)
-		tick_on(p, &l->tick, TICK_MS);
+		tick_on(p, &l->tick, pr_exits_tick());
 	if (p->opt.flags & PRONG_REAP_STRAYS)
 		tick_on(p, &l->strays, STRAYS_MS);
 	return 0;
@@ -208,20 +205,38 @@ static void reap_strays(struct prong *p, struct timer *t)
 	pr_timer_set(&p->timers, t, pr_now() + STRAYS_MS * PR_MS);
 }
 
+static void look(struct local *l)
+{
+	l->look = true;
+	l->look_at = 0;
+}
+
+static int exits_heard(struct prong *p, struct watch *w, struct fired *f)
+{
+	char buf[256];
+	(void)f;
+	while (read(w->fd, buf, sizeof buf) > 0)
+		;
+	look(pr_local(p));
+	return 0;
+}
+
 static void tick(struct prong *p, struct timer *t)
 {
+	look(pr_local(p));
 	if (pr_local(p)->no_pidfd)
-		pr_timer_set(&p->timers, t, pr_now() + TICK_MS * PR_MS);
+		pr_timer_set(&p->timers, t, pr_now() + pr_exits_tick() * PR_MS);
 }
 
 static int poll_exits(struct prong *p, struct fired *f)
 {
 	struct local *l = pr_local(p);
-	for (unsigned i = 0; l->no_pidfd && i < p->nslots; i++) {
-		struct slot *s = p->slots[i];
+	while (l->look && l->no_pidfd && l->look_at < p->nslots) {
+		struct slot *s = p->slots[l->look_at++];
 		if (s->job && s->pid && s->exit.fd < 0 && !s->exited && exit_fired(p, s, f))
 			return 1;
 	}
+	l->look = false;
 	return 0;
 }
 
@@ -274,6 +289,15 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
+static int hear_exits(struct prong *p)
+{
+	int fd = pr_exits_open();
+	if (fd < 0)
+		return fd == -ENOTSUP ? 0 : fd;
+	pr_local(p)->exits = (struct watch){ .fd = fd, .fire = exits_heard };
+	return pr_ev_watch(p->ev, &pr_local(p)->exits, PRONG_READ);
+}
+
 static int local_open(struct prong *p)
 {
 	struct local *l = calloc(1, sizeof *l);
@@ -282,6 +306,7 @@ static int local_open(struct prong *p)
 	int e;
 	p->engine = l;
 	l->pid = getpid();
+	l->exits.fd = -1;
 	l->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	l->io = malloc(IO_SIZE);
 	l->stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
@@ -295,6 +320,8 @@ static int local_open(struct prong *p)
 		e = -ENOMEM;
 	else
 		e = pr_ev_open(&p->ev);
+	if (e == 0)
+		e = hear_exits(p);
 	if (e != 0)
 		pr_engine_local.close(p);
 	return e;
@@ -323,6 +350,9 @@ static void local_close(struct prong *p)
 	if (*p->alive) { /* in a forked copy the jobs are not ours to kill */
 		pr_endings_kill(p);
 		kill_running(p);
+		pr_exits_close(l->exits.fd);
+	} else {
+		close_fd(&l->exits.fd);
 	}
 	/* The set first: a forked copy shares it, and must take nothing out of it. */
 	pr_ev_close(p->ev);

@@ -18,6 +18,7 @@ struct watch {
 	unsigned ready; /* set before fire(): which of them; an error or hang-up is all of them */
 	/* 1: *f was set, 0: nothing to tell the pool. */
 	int (*fire)(struct prong *p, struct watch *w, struct fired *f);
+	size_t place;   /* the implementation's own */
 	void *of;       /* whose it is: a slot, the host's tag, ... */
 };
 

@@ -79,5 +79,7 @@ int prong_fd(const struct prong *pool)
 
 int prong_wake(struct prong *p)
 {
+	if (!*p->alive)
+		return -EPERM;
 	return p->ev ? pr_ev_wake(p->ev) : -ENOTSUP;
 }

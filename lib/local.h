@@ -23,6 +23,9 @@ struct local {
 	struct slot *draining; /* exited, its pipes hold what it wrote last */
 	struct timer strays, tick;
 	unsigned no_pidfd; /* running jobs without one */
+	struct watch exits; /* says that some of those may have ended; fd -1: the clock does */
+	bool look;          /* some may have: look at them, from this slot on */
+	unsigned look_at;
 };
 
 static inline struct local *pr_local(const struct prong *p)

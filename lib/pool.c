@@ -3,13 +3,11 @@
  * Owns jobs from submit until the wait after their last event, and all slots.  Starts and
  * collects nothing itself: that is the engine's.  Never blocks outside engine->wait(). */
 #include "engine.h"
+#include "os.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 enum {
 	HOLD_MS = 20, HOLD_MAX_MS = 1000, /* pauses after EAGAIN and the like */
@@ -17,16 +15,6 @@ enum {
 };
 
 /* ---- opening and closing ---- */
-
-static unsigned usable_cpus(void)
-{
-	cpu_set_t set;
-	CPU_ZERO(&set);
-	if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
-		return (unsigned)CPU_COUNT(&set);
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
-	return n > 0 ? (unsigned)n : 1;
-}
 
 static bool forked(const struct prong *p)
 {
@@ -80,20 +68,6 @@ static int copy_options(struct prong *p, const struct prong_options *o)
 	return p->tmpdir && p->termseq ? 0 : -ENOMEM;
 }
 
-/* A byte that is 1 here and 0 in every forked child: cheaper than asking for the pid. */
-static int fork_mark(struct prong *p)
-{
-	long page = sysconf(_SC_PAGESIZE);
-	void *m = mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-	               -1, 0);
-	if (m == MAP_FAILED)
-		return -errno;
-	madvise(m, (size_t)page, MADV_WIPEONFORK);
-	p->alive = m;
-	*p->alive = 1;
-	return 0;
-}
-
 int pr_open_engine(struct prong **out, const struct prong_options *o,
                    const struct engine_ops *ops, void *ctx)
 {
@@ -103,9 +77,9 @@ int pr_open_engine(struct prong **out, const struct prong_options *o,
 	p->engine = ctx;
 	int e = copy_options(p, o);
 	if (e == 0)
-		e = fork_mark(p);
+		e = pr_alive_new(&p->alive);
 	if (e == 0) {
-		p->limit = p->opt.jobs ? p->opt.jobs : usable_cpus();
+		p->limit = p->opt.jobs ? p->opt.jobs : pr_cpus();
 		e = grow(p, p->limit);
 	}
 	if (e == 0 && (e = ops->open(p)) == 0)
@@ -151,8 +125,7 @@ void prong_close(struct prong *p)
 	free(p->timers.heap);
 	free(p->tmpdir);
 	free(p->termseq);
-	if (p->alive)
-		munmap(p->alive, (size_t)sysconf(_SC_PAGESIZE));
+	pr_alive_free(p->alive);
 	free(p);
 }
 

@@ -57,7 +57,7 @@ struct vessels {
 	int *spare;     /* empty, proven unshared */
 	unsigned nspare, cap;
 	bool no_lease;  /* this file system grants none: never recycle */
-	bool no_tmpfile, no_proc;
+	bool no_reopen;
 };
 void pr_vessels_open(struct vessels *vs, const char *dir);
 int pr_vessel_get(struct vessels *vs, struct vessel *v); /* 0 or -errno */
@@ -172,12 +172,13 @@ bool pr_ending_leader_gone(struct prong *p, struct slot *s); /* true: it keeps t
 void pr_endings_kill(struct prong *p); /* SIGKILL what is left, reap, free: for close */
 bool pr_ending_owns(const struct prong *p, pid_t pid);
 
-/* sweep.c: find processes of a job. */
+/* sweep-*.c: find processes of a job. */
 struct sweep_target {
 	pid_t leader; /* also the number of its group and session */
 	bool session; /* it had a session of its own */
 	bool group;
 	const char *mark; /* "NAME=VALUE" or NULL */
+	bool killed;      /* its group got a SIGKILL already */
 };
 /* Signal every live process that belongs to t (sig 0: only count).  How many there are
  * besides the leader itself, or -errno if /proc cannot be read. */

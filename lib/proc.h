@@ -36,13 +36,25 @@ struct plan {
 	volatile bool ran;        /* false: memory is not shared (an emulator) */
 };
 
-/* Start it.  Returns the pid and sets *pidfd (-1: this kernel has none), or -errno with
+/* proc-child.c: the steps and the exec, as a function for clone(); never returns. */
+int pr_child_exec(void *plan);
+/* By fork(), for functions too.  The pid, or -errno; plan->step is set if the child failed:
+ * then it is still to be reaped. */
+pid_t pr_child_fork(struct plan *pl);
+
+/* Start it.  Returns the pid and sets *pidfd (-1: there are none here), or -errno with
  * plan->step set.  stack: top of a 64 KiB stack that nobody else uses meanwhile. */
 pid_t pr_spawn(struct plan *pl, void *stack_top, int *pidfd);
 
 /* Has it ended?  1: *r's how, status, core, usage are set; 0: it runs; how is PRONG_LOST if
  * somebody else reaped it.  keep: leave the zombie. */
 int pr_peek(pid_t pid, int pidfd, bool keep, struct prong_result *r);
+/* A descriptor that is readable when children without a pidfd may have ended; read all of
+ * it, then look.  -ENOTSUP: they can only be looked at by the clock. */
+int pr_exits_open(void);
+void pr_exits_close(int fd); /* -1 is allowed */
+int pr_exits_tick(void);     /* look every so many milliseconds, in any case */
+
 void pr_reap(pid_t pid); /* a zombie known to be ours; blocks if it still runs */
 
 #endif

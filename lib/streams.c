@@ -2,6 +2,7 @@
  *
  * An exit ends a job, an EOF ends a stream, and neither is inferred from the other. */
 #include "local.h"
+#include "os.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -61,8 +62,9 @@ static int open_pipe(struct prong *p, struct slot *s, int i, struct start *start
 {
 	int fd[2];
 	struct stream *st = &s->st[i];
-	if (pipe2(fd, O_CLOEXEC) != 0)
-		return -errno;
+	int e = pr_pipe(fd);
+	if (e != 0)
+		return e;
 	fcntl(fd[0], F_SETFL, O_NONBLOCK);
 	st->pipe = (struct watch){ .fd = fd[0], .fire = readable, .of = s };
 	st->drain = -1;

@@ -1,4 +1,4 @@
-/* sweep.c - find the processes of a job, wherever they went, and signal them.
+/* sweep-linux.c - find the processes of a job, wherever they went, and signal them.
  *
  * A process belongs to the job if it is in the leader's group or session, descends from it,
  * or carries its mark in its environment (setsid, double fork).  Only /proc can tell.  Runs

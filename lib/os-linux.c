@@ -1,0 +1,99 @@
+/* os-linux.c - os.h with Linux calls. */
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { KERNEL_NSIG_BYTES = 8 };
+
+unsigned pr_cpus(void)
+{
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+		return (unsigned)CPU_COUNT(&set);
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	return n > 0 ? (unsigned)n : 1;
+}
+
+int pr_alive_new(unsigned char **alive)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	void *m = mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+	               -1, 0);
+	if (m == MAP_FAILED)
+		return -errno;
+	madvise(m, (size_t)page, MADV_WIPEONFORK);
+	*alive = m;
+	**alive = 1;
+	return 0;
+}
+
+void pr_alive_free(unsigned char *alive)
+{
+	if (alive)
+		munmap(alive, (size_t)sysconf(_SC_PAGESIZE));
+}
+
+int pr_pipe(int fd[2])
+{
+	return pipe2(fd, O_CLOEXEC) == 0 ? 0 : -errno;
+}
+
+static int by_name(const char *dir)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof path, "%s/prongXXXXXX", dir);
+	if (n < 0 || (size_t)n >= sizeof path)
+		return -ENAMETOOLONG;
+	int fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	return fd;
+}
+
+/* Which file systems lack O_TMPFILE is not worth remembering: they are few and slow. */
+int pr_nameless(const char *dir)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		return fd;
+	if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL)
+		return -errno;
+	return access(dir, F_OK) != 0 ? -errno : by_name(dir);
+}
+
+bool pr_can_reopen(void)
+{
+	return access("/proc/self/fd", X_OK) == 0;
+}
+
+int pr_unshared(int fd)
+{
+	if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0)
+		return fcntl(fd, F_SETLEASE, F_UNLCK) == 0;
+	return errno == EAGAIN ? 0 : -ENOTSUP;
+}
+
+/* glibc's sigprocmask would leave its two own signals open. */
+void pr_sigmask(const sigset_t *set, sigset_t *old)
+{
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, set, old, KERNEL_NSIG_BYTES);
+}
+
+void pr_close_on_exec_from(int first)
+{
+	if (syscall(SYS_close_range, (unsigned)first, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
+		return;
+	for (int fd = first, max = (int)sysconf(_SC_OPEN_MAX); fd < max; fd++)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+}

@@ -1,0 +1,111 @@
+/* os-posix.c - os.h with what POSIX has. */
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+unsigned pr_cpus(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	return n > 0 ? (unsigned)n : 1;
+}
+
+/* All pools that were opened in one process share a byte.  fork() gives the child a copy,
+ * which is wiped there; pools that the child opens get a new one. */
+static unsigned char first_byte = 1;
+static _Atomic(unsigned char *) byte = &first_byte;
+
+static void in_child(void)
+{
+	unsigned char *old = atomic_exchange(&byte, NULL);
+	if (old)
+		*old = 0;
+}
+
+static void at_fork(void)
+{
+	pthread_atfork(NULL, NULL, in_child);
+}
+
+int pr_alive_new(unsigned char **alive)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, at_fork);
+	unsigned char *now = atomic_load(&byte);
+	if (!now) {
+		unsigned char *fresh = malloc(1);
+		if (!fresh)
+			return -ENOMEM;
+		*fresh = 1;
+		if (atomic_compare_exchange_strong(&byte, &now, fresh))
+			now = fresh;
+		else
+			free(fresh); /* another thread was faster */
+	}
+	*alive = now;
+	return 0;
+}
+
+void pr_alive_free(unsigned char *alive)
+{
+	(void)alive; /* the process's, not the pool's */
+}
+
+int pr_pipe(int fd[2])
+{
+#ifdef HAVE_PIPE2
+	return pipe2(fd, O_CLOEXEC) == 0 ? 0 : -errno;
+#else
+	if (pipe(fd) != 0) /* a fork of another thread may slip in between: older systems */
+		return -errno;
+	fcntl(fd[0], F_SETFD, FD_CLOEXEC);
+	fcntl(fd[1], F_SETFD, FD_CLOEXEC);
+	return 0;
+#endif
+}
+
+int pr_nameless(const char *dir)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof path, "%s/prongXXXXXX", dir);
+	if (n < 0 || (size_t)n >= sizeof path)
+		return -ENAMETOOLONG;
+#ifdef HAVE_MKOSTEMP
+	int fd = mkostemp(path, O_CLOEXEC);
+#else
+	int fd = mkstemp(path);
+#endif
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return fd;
+}
+
+bool pr_can_reopen(void)
+{
+	return false;
+}
+
+int pr_unshared(int fd)
+{
+	(void)fd;
+	return -ENOTSUP;
+}
+
+void pr_sigmask(const sigset_t *set, sigset_t *old)
+{
+	pthread_sigmask(SIG_SETMASK, set, old);
+}
+
+void pr_close_on_exec_from(int first)
+{
+	for (int fd = first, max = (int)sysconf(_SC_OPEN_MAX); fd < max; fd++)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+}

@@ -1,0 +1,37 @@
+/* os.h - the small things that each system does in its own way.  Private.
+ *
+ * os-linux.c, os-posix.c.  The large ones have headers of their own: ev.h, proc.h. */
+#ifndef LIB_OS_H
+#define LIB_OS_H
+
+#include <signal.h>
+#include <stdbool.h>
+
+/* CPUs that this thread may run on, at least 1. */
+unsigned pr_cpus(void);
+
+/* A byte that is 1 here and 0 in every forked child: cheaper than asking for the pid. */
+int pr_alive_new(unsigned char **alive); /* 0 or -errno */
+void pr_alive_free(unsigned char *alive);
+
+/* pipe(), both ends close-on-exec. 0 or -errno. */
+int pr_pipe(int fd[2]);
+
+/* A file without a name in dir, for reading and writing, close-on-exec; or -errno. */
+int pr_nameless(const char *dir);
+
+/* May a child open a file of ours anew, by a path that names our fd? */
+bool pr_can_reopen(void);
+
+/* 1: nobody else has fd's file open; 0: somebody has, or it cannot be told this time;
+ * -ENOTSUP: it never can for files like this one. */
+int pr_unshared(int fd);
+
+/* The signal mask of this thread, of the libc's own signals as well.  Either may be NULL.
+ * Async-signal-safe. */
+void pr_sigmask(const sigset_t *set, sigset_t *old);
+
+/* Every fd from `first` on shall be closed by exec.  Async-signal-safe. */
+void pr_close_on_exec_from(int first);
+
+#endif

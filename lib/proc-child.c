@@ -1,0 +1,187 @@
+/* proc-child.c - what a child does between fork and exec, and the way by fork().
+ *
+ * The steps make system calls only: after clone(CLONE_VM) the memory is the parent's, and
+ * in a host with threads other locks may be held.  The way by fork reports through a pipe;
+ * it is for functions, and for where nothing faster can be had. */
+#include "os.h"
+#include "proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static int fail(struct plan *pl, int step)
+{
+	pl->step = step;
+	pl->error = errno ? errno : EINVAL;
+	return -1;
+}
+
+/* A handler must not run here, in memory that is not ours. */
+static void reset_handlers(void)
+{
+	for (int sig = 1; sig < NSIG; sig++) {
+		struct sigaction sa;
+		if (sigaction(sig, NULL, &sa) != 0 || sa.sa_handler == SIG_IGN ||
+		    sa.sa_handler == SIG_DFL)
+			continue;
+		sa = (struct sigaction){ .sa_handler = SIG_DFL };
+		sigaction(sig, &sa, NULL);
+	}
+}
+
+static int place_fd(const struct plan_fd *from, int to)
+{
+	int fd = from->fd;
+	if (from->open) {
+		fd = open(from->open, O_WRONLY | O_APPEND | O_CLOEXEC);
+		if (fd < 0 || fd == to)
+			return fd < 0 ? -1 : fcntl(fd, F_SETFD, 0);
+	}
+	if (fd < 0)
+		return 0;
+	if (fd == to)
+		return fcntl(fd, F_SETFD, 0);
+	if (dup2(fd, to) < 0)
+		return -1;
+	return from->open ? close(fd) : 0;
+}
+
+static int set_stdio(struct plan *pl)
+{
+	if (place_fd(&pl->in, 0))
+		return fail(pl, PRONG_STEP_STDIN);
+	/* stderr first where it comes from our old stdout */
+	if (pl->err.fd == 1 && place_fd(&pl->err, 2))
+		return fail(pl, PRONG_STEP_STDERR);
+	if (place_fd(&pl->out, 1))
+		return fail(pl, PRONG_STEP_STDOUT);
+	if (pl->merge ? dup2(1, 2) < 0 : pl->err.fd != 1 && place_fd(&pl->err, 2))
+		return fail(pl, PRONG_STEP_STDERR);
+	return 0;
+}
+
+static int set_group(struct plan *pl)
+{
+	if (pl->flags & PRONG_SAME_GROUP)
+		return 0;
+	if ((pl->flags & PRONG_NEW_SESSION) ? setsid() < 0 : setpgid(0, 0) != 0)
+		return fail(pl, PRONG_STEP_GROUP);
+	if ((pl->flags & PRONG_FOREGROUND) && tcsetpgrp(pl->tty_fd, getpid()) != 0)
+		return fail(pl, PRONG_STEP_TTY);
+	return 0;
+}
+
+static int set_fds(struct plan *pl)
+{
+	if (!(pl->flags & PRONG_KEEP_FDS))
+		pr_close_on_exec_from(3);
+	for (unsigned i = 0; i < pl->npass_fds; i++)
+		fcntl(pl->pass_fds[i], F_SETFD, 0);
+	return 0;
+}
+
+static int set_nice(struct plan *pl)
+{
+	if (!pl->nice)
+		return 0;
+	errno = 0;
+	int now = getpriority(PRIO_PROCESS, 0);
+	if (errno || setpriority(PRIO_PROCESS, 0, now + pl->nice) != 0)
+		return fail(pl, PRONG_STEP_NICE);
+	return 0;
+}
+
+static int set_up(struct plan *pl)
+{
+	pl->ran = true;
+	if (pl->reset_handlers)
+		reset_handlers();
+	if (set_group(pl) || set_stdio(pl) || set_nice(pl))
+		return -1;
+	if (pl->cwd && chdir(pl->cwd) != 0)
+		return fail(pl, PRONG_STEP_CHDIR);
+	return pl->path ? set_fds(pl) : 0;
+}
+
+static void exec(struct plan *pl)
+{
+	pr_sigmask(&pl->mask, NULL);
+	execve(pl->path, pl->argv, pl->envp);
+	fail(pl, PRONG_STEP_EXEC);
+}
+
+int pr_child_exec(void *plan)
+{
+	struct plan *pl = plan;
+	if (set_up(pl) == 0)
+		exec(pl);
+	_exit(127);
+}
+
+/* ---- the fork way ---- */
+
+static void child_report(struct plan *pl, int fd)
+{
+	int msg[2] = { pl->step, pl->error };
+	if (write(fd, msg, sizeof msg) < 0)
+		_exit(126);
+	_exit(127);
+}
+
+static void child_forked(struct plan *pl, int err_fd)
+{
+	/* stdin..stderr are about to be replaced: the pipe must not sit there */
+	int fd = fcntl(err_fd, F_DUPFD_CLOEXEC, 10);
+	pl->reset_handlers = true;
+	if (fd < 0 || set_up(pl) != 0)
+		child_report(pl, fd < 0 ? err_fd : fd);
+	if (pl->path) {
+		exec(pl);
+		child_report(pl, fd);
+	}
+	close(fd);
+	close(err_fd);
+	pr_sigmask(&pl->mask, NULL);
+	int status = pl->fn(pl->arg, pl->result_fd);
+	fflush(NULL);
+	_exit(status);
+}
+
+static void read_report(struct plan *pl, int fd)
+{
+	int msg[2];
+	ssize_t n;
+	do
+		n = read(fd, msg, sizeof msg);
+	while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)sizeof msg) {
+		pl->step = msg[0];
+		pl->error = msg[1];
+	}
+}
+
+pid_t pr_child_fork(struct plan *pl)
+{
+	int fd[2], e = pr_pipe(fd);
+	pl->step = PRONG_STEP_FORK;
+	if (e != 0)
+		return e;
+	if (!pl->path)
+		fflush(NULL); /* or the child prints our buffers again */
+	pid_t pid = pl->fork ? pl->fork(pl->fork_arg) : fork();
+	if (pid == 0) {
+		close(fd[0]);
+		child_forked(pl, fd[1]);
+	}
+	e = pid < 0 ? -errno : 0;
+	close(fd[1]);
+	if (pid > 0) {
+		pl->step = PRONG_STEP_NONE;
+		read_report(pl, fd[0]);
+	}
+	close(fd[0]);
+	return e ? e : pid;
+}
