@@ -3,6 +3,7 @@
  * Owns the pair of sockets between them.  The guardian forwards signals, mirrors the
  * runner's end, and after an end that was not normal kills everything that is left. */
 #include "guardian.h"
+#include "sem.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,8 +59,10 @@ static void runner_ended(const struct watch *w, int status)
 {
 	char c;
 	bool released = w->released || (recv(w->fd, &c, 1, MSG_DONTWAIT) == 1 && c == 'R');
-	if (!released)
+	if (!released) {
 		sweep_descendants(0);
+		sem_release();
+	}
 	if (WIFSIGNALED(status))
 		die_by(WTERMSIG(status));
 	_exit(WEXITSTATUS(status));

@@ -1,7 +1,9 @@
 /* main.c - from argv to a run, and from its outcome to the end of the process. */
 #include "guardian.h"
+#include "jobs.h"
 #include "options.h"
 #include "run.h"
+#include "sem.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +38,7 @@ static void finish(struct guard *g, const struct outcome *o)
 {
 	if (o->swept)
 		sweep_descendants(0);
+	sem_release();
 	if (o->signal)
 		die_by(o->signal);
 	guard_release(g);
@@ -49,6 +52,23 @@ static void become_runner(struct guard *g, bool pump_stdin)
 		errno = -e;
 		die("cannot start:");
 	}
+}
+
+/* -1: it is ours, go on; else what to exit with. */
+static int semaphore(struct config *cfg)
+{
+	int limit = 1;
+	if (cfg->sem_wait)
+		return sem_wait_all(cfg) == 0 ? 0 : 255;
+	if (cfg->jobs && (limit = jobs_count(cfg)) <= 0)
+		return 255;
+	cfg->jobs = "1";
+	if (cfg->dry_run)
+		return -1;
+	enum sem_got got = sem_take(cfg, limit);
+	if (got == SEM_HELD)
+		sem_background(cfg);
+	return got == SEM_HELD ? -1 : got == SEM_TIMED_OUT ? 1 : 255;
 }
 
 int main(int argc, char **argv)
@@ -70,6 +90,8 @@ int main(int argc, char **argv)
 		die("cannot use the shell '%s' (from $PARALLEL_SHELL or $SHELL):", host.shell.path);
 	if (inputs_open(&in, &cfg) != 0)
 		return 255;
+	if (cfg.semaphore && (status = semaphore(&cfg)) >= 0)
+		return status;
 	bool typed = inputs_use_stdin(in) && isatty(STDIN_FILENO);
 	if (typed)
 		warn("reading arguments from the terminal; end with Ctrl-D");

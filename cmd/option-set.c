@@ -337,6 +337,31 @@ SETTER(print_version)
 	return 1;
 }
 
+SETTER(set_sem_fg)
+{
+	(void)value;
+	cfg->semaphore = true;
+	cfg->sem_fg = o->value;
+	return 0;
+}
+
+SETTER(set_sem_id)
+{
+	(void)o;
+	cfg->semaphore = true;
+	cfg->sem_id = value;
+	return 0;
+}
+
+SETTER(set_sem_timeout)
+{
+	bool give_up = *value == '-';
+	double t = duration(value + give_up);
+	cfg->semaphore = true;
+	cfg->sem_timeout = give_up ? -t : t;
+	return t < 0 ? bad_value(o, value, "write seconds, or 1.5m, 2h; negative: give up then") : 0;
+}
+
 SETTER(decline)
 {
 	(void)cfg, (void)value;

@@ -31,6 +31,9 @@ SETTER(print_line_max);
 SETTER(print_min_version);
 SETTER(print_cpus);
 SETTER(print_version);
+SETTER(set_sem_fg);  /* o->value: in the foreground */
+SETTER(set_sem_id);
+SETTER(set_sem_timeout);
 SETTER(decline);     /* o->help says why and what to do */
 
 #endif

@@ -61,6 +61,14 @@ const struct option options[] = {
 	{ "sweep", 0, ARG_NONE, set_bool, AT(sweep), 1, NULL, "end what a job leaves in the background" },
 	{ "dry-run dryrun", 0, ARG_NONE, set_bool, AT(dry_run), 1, NULL, "print the commands, run nothing" },
 
+	HEAD("Semaphore"),
+	{ "semaphore", 0, ARG_NONE, set_bool, AT(semaphore), 1, NULL, "run one command, in the background, once fewer than -j (1) of the same --id run; prong-sem is short for it" },
+	{ "fg", 0, ARG_NONE, set_sem_fg, 0, 1, NULL, "wait for the command and end as it ends" },
+	{ "bg", 0, ARG_NONE, set_sem_fg, 0, 0, NULL, "do not wait (default)" },
+	{ "semaphore-name semaphorename id", 0, ARG_NEEDED, set_sem_id, 0, 0, "NAME", "which semaphore; default: one for each terminal" },
+	{ "semaphore-timeout semaphoretimeout st", 0, ARG_NEEDED, set_sem_timeout, 0, 0, "TIME", "take it anyway after TIME; negative: give up, status 1" },
+	{ "wait", 0, ARG_NONE, set_bool, AT(sem_wait), 1, NULL, "wait for all commands of that name" },
+
 	HEAD("Output"),
 	{ "keep-order keeporder", 'k', ARG_NONE, set_bool, AT(keep_order), 1, NULL, "output in the order of input" },
 	{ "no-keep-order nokeep-order nokeeporder", 0, ARG_NONE, set_bool, AT(keep_order), 0, NULL, "in the order jobs end (default)" },

@@ -182,6 +182,34 @@ static int parse_defaults(struct config *cfg, const struct words *from, struct w
 	return e;
 }
 
+/* One job with no value at all; its status becomes ours. */
+static int be_semaphore(struct config *cfg)
+{
+	static char *nothing[] = { "" };
+	cfg->semaphore |= cfg->sem_wait && !cfg->ncommand;
+	if (!cfg->semaphore)
+		return 0;
+	if (!cfg->ncommand != cfg->sem_wait) {
+		warn(cfg->ncommand ? "--wait waits for what --semaphore has started: it takes no command"
+		                   : "--semaphore needs a command to run, or --wait");
+		return -1;
+	}
+	if (cfg->ninputs)
+		warn("--semaphore runs one command and reads no values: those after ':::' or of -a are"
+		     " left out");
+	cfg->ninputs = 0;
+	struct input_spec *in = add_input(cfg, INPUT_ARGS, false);
+	in->values = nothing;
+	in->nvalues = 1;
+	cfg->max_args = 0;
+	cfg->max_lines = -1;
+	cfg->pack = PACK_ONE;
+	cfg->pipe = cfg->no_run_if_empty = cfg->header = cfg->skip_first = cfg->csv = false;
+	cfg->colsep = cfg->eof_str = NULL;
+	cfg->halt = (struct halt){ .when = HALT_NOW, .why = HALT_FAIL, .limit.n = 1 };
+	return 0;
+}
+
 static int check(const struct config *cfg)
 {
 	if (cfg->tty && cfg->output_given && cfg->output != OUTPUT_UNGROUP) {
@@ -212,6 +240,13 @@ static int find_profile(struct config *cfg, int argc, char **argv)
 	return e;
 }
 
+/* The command has other names, which are links to it. */
+static bool called_as(const char *argv0, const char *name)
+{
+	const char *slash = argv0 ? strrchr(argv0, '/') : NULL;
+	return argv0 && !strcmp(slash ? slash + 1 : argv0, name);
+}
+
 int options_parse(struct config *cfg, int argc, char **argv)
 {
 	static struct config first;
@@ -223,6 +258,7 @@ int options_parse(struct config *cfg, int argc, char **argv)
 	for (size_t i = 0; e == 0 && i < 3; i++)
 		e = parse_defaults(cfg, &defaults[i], &command);
 	struct parse p = { .cfg = cfg, .argc = argc, .argv = argv, .i = 1 };
+	cfg->semaphore = called_as(argv[0], "prong-sem");
 	if (e == 0)
 		e = parse_options(&p);
 	if (e != 0)
@@ -232,7 +268,7 @@ int options_parse(struct config *cfg, int argc, char **argv)
 	words_add(&command, NULL);
 	command.n--;
 	parse_words(cfg, &command);
-	if (check(cfg) != 0)
+	if (be_semaphore(cfg) != 0 || check(cfg) != 0)
 		return 255;
 	if (cfg->show_limits)
 		show_limits();

@@ -107,6 +107,10 @@ struct config {
 	const char *profile;   /* -J */
 	bool show_limits;
 	bool output_given;
+	/* --semaphore: one job, once there is room among the processes of the same name */
+	bool semaphore, sem_fg, sem_wait;
+	const char *sem_id;
+	double sem_timeout;    /* seconds; < 0: then give up, > 0: then take it; 0: none */
 	bool sweep_orphans;    /* --sweep-orphans: find leftovers of a killed run, and exit */
 };
 

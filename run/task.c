@@ -231,7 +231,7 @@ static char *const *words_argv(struct builder *b, const struct task *t)
 
 static struct prong_stdio input_of(const struct builder *b)
 {
-	if (b->cfg->tty)
+	if (b->cfg->tty || (b->cfg->semaphore && !isatty(STDIN_FILENO)))
 		return (struct prong_stdio){ .how = PRONG_INHERIT };
 	return (struct prong_stdio){ .how = PRONG_NULL };
 }
