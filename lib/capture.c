@@ -1,13 +1,16 @@
 /* capture.c - vessels: unlinked files that children write and hosts read.
  *
  * A used file is taken again only when nobody else can still write to it.  The proof: every
- * child has an open of its own (by /proc/self/fd/N), so that the kernel grants us a write
+ * child has an open of its own (made by /proc/self/fd/N), so that the kernel grants us a write
  * lease exactly when ours is the only open left.  (On a memfd it is granted wrongly; we do
  * not use one.)  Where there are no leases or no /proc, each job gets a fresh file. */
 #include "os.h"
 #include "pool.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,16 +20,14 @@ enum { SPARE_MAX = 256 };
 void pr_vessels_open(struct vessels *vs, const char *dir)
 {
 	*vs = (struct vessels){ .dir = dir };
-	vs->no_reopen = !pr_can_reopen();
+	vs->reopener = pr_reopener();
 }
 
-int pr_vessel_get(struct vessels *vs, struct vessel *v)
+void pr_vessel_given(struct vessel *v)
 {
-	int fd = vs->nspare ? vs->spare[--vs->nspare] : pr_nameless(vs->dir);
-	if (fd < 0)
-		return fd;
-	*v = (struct vessel){ .fd = fd, .own_open = !vs->no_reopen };
-	return 0;
+	if (v->own >= 0)
+		close(v->own);
+	v->own = -1;
 }
 
 static bool unshared(struct vessels *vs, int fd)
@@ -36,47 +37,79 @@ static bool unshared(struct vessels *vs, int fd)
 	return r > 0;
 }
 
-static bool keep_spare(struct vessels *vs, int fd)
+int64_t pr_vessel_len(const struct vessel *v)
+{
+	struct stat st;
+	return fstat(v->fd, &st) == 0 ? st.st_size : 0;
+}
+
+/* A used one: as good as new?  The proof comes before the look at its length: what a
+ * background process wrote in between would be the next job's. */
+static bool cleaned(struct vessels *vs, struct vessel *v)
+{
+	if (!v->clean && !unshared(vs, v->fd))
+		return false;
+	v->clean = pr_vessel_len(v) == 0 || ftruncate(v->fd, 0) == 0;
+	return v->clean;
+}
+
+static bool take_spare(struct vessels *vs, struct vessel *v)
+{
+	while (vs->nspare) {
+		*v = vs->spare[--vs->nspare];
+		if (cleaned(vs, v))
+			return true;
+		close(v->fd);
+	}
+	return false;
+}
+
+int pr_vessel_get(struct vessels *vs, struct vessel *v, bool own)
+{
+	if (!take_spare(vs, v)) {
+		*v = (struct vessel){ .fd = pr_nameless(vs->dir), .own = -1 };
+		if (v->fd < 0)
+			return v->fd;
+	}
+	if (own)
+		v->own = pr_open_again(vs->reopener, v->fd);
+	v->owned = v->own >= 0;
+	v->clean = false;
+	return 0;
+}
+
+static bool keep_spare(struct vessels *vs, const struct vessel *v)
 {
 	if (vs->nspare == vs->cap) {
 		unsigned cap = vs->cap ? vs->cap * 2 : 16;
-		int *s = cap <= SPARE_MAX ? realloc(vs->spare, cap * sizeof *s) : NULL;
+		struct vessel *s = cap <= SPARE_MAX ? realloc(vs->spare, cap * sizeof *s) : NULL;
 		if (!s)
 			return false;
 		vs->spare = s;
 		vs->cap = cap;
 	}
-	vs->spare[vs->nspare++] = fd;
+	vs->spare[vs->nspare++] = *v;
 	return true;
-}
-
-/* The proof comes before the length: a length taken first could miss what a background
- * process wrote in between, and the next job would find it in its file. */
-int pr_vessel_settle(struct vessels *vs, struct vessel *v, int64_t *len)
-{
-	struct stat st;
-	v->unshared = v->own_open && !vs->no_lease && unshared(vs, v->fd);
-	if (fstat(v->fd, &st) != 0)
-		return -errno;
-	*len = st.st_size;
-	return 0;
 }
 
 void pr_vessel_put(struct vessels *vs, struct vessel *v, int64_t len)
 {
-	int fd = v->fd;
-	if (fd < 0)
+	if (v->fd < 0)
 		return;
+	pr_vessel_given(v);
+	bool again = v->clean || (v->owned && !vs->no_lease);
+	if (!again || (len > 0 && ftruncate(v->fd, 0) != 0) || !keep_spare(vs, v))
+		close(v->fd);
 	v->fd = -1;
-	if (v->unshared && (len == 0 || ftruncate(fd, 0) == 0) && keep_spare(vs, fd))
-		return;
-	close(fd);
 }
 
 void pr_vessels_close(struct vessels *vs)
 {
 	while (vs->nspare)
-		close(vs->spare[--vs->nspare]);
+		close(vs->spare[--vs->nspare].fd);
 	free(vs->spare);
 	vs->spare = NULL;
+	if (vs->reopener >= 0)
+		close(vs->reopener);
+	vs->reopener = -1;
 }

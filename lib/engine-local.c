@@ -168,9 +168,7 @@ static int start(struct prong *p, struct slot *s)
 		e = prepare_command(p, s, &st.plan);
 	if (e == 0)
 		e = spawn(p, s, &st);
-	for (int i = 0; i < NSTREAMS; i++)
-		if (st.to_close[i] >= 0)
-			close(st.to_close[i]);
+	pr_streams_given(s, &st);
 	if (e != 0) {
 		pr_streams_abandon(p, s);
 		return e;
@@ -305,7 +303,6 @@ static int local_open(struct prong *p)
 		return -ENOMEM;
 	int e;
 	p->engine = l;
-	l->pid = getpid();
 	l->exits.fd = -1;
 	l->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	l->io = malloc(IO_SIZE);
@@ -370,7 +367,7 @@ static void local_close(struct prong *p)
 	if (l->stack && l->stack != MAP_FAILED)
 		munmap(l->stack, STACK_SIZE);
 	free(l->io);
-	free(l->env.v);
+	pr_env_free(&l->env);
 	free(l);
 	p->engine = NULL;
 }

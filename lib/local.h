@@ -11,11 +11,15 @@ enum { STACK_SIZE = 64 * 1024, IO_SIZE = 64 * 1024 };
 struct env { /* reused from job to job */
 	char **v;
 	size_t cap;
+	struct env_name {
+		const char *s; /* "NAME=VALUE"; len bytes are the name */
+		size_t len;
+	} *names;      /* of what overrides */
+	size_t names_cap;
 };
 
 struct local {
 	int null;
-	pid_t pid; /* ours: a copy of this process cannot use the pool */
 	char *stack, *io;
 	struct env env;
 	struct paths *paths;
@@ -36,15 +40,16 @@ static inline struct local *pr_local(const struct prong *p)
 /* One start: the plan and what lives as long as it. */
 struct start {
 	struct plan plan;
-	char path[NSTREAMS][40];
 	int to_close[NSTREAMS]; /* the children's ends of pipes */
 };
 
 /* env.c: env->v = base with the strings of extra (may be NULL) overriding. 0 or -ENOMEM. */
 int pr_env_build(struct env *env, char *const *base, char *const *extra);
+void pr_env_free(struct env *env);
 
 /* streams.c: the standard streams of a slot's job. */
 int pr_streams_open(struct prong *p, struct slot *s, struct start *st); /* 0 or -errno */
+void pr_streams_given(struct slot *s, struct start *st); /* the child has its ends now */
 /* It ended: take the lengths of files.  What pipes hold now is its too: true if any do. */
 void pr_streams_settle(struct prong *p, struct slot *s);
 bool pr_streams_measure(struct slot *s);

@@ -72,9 +72,16 @@ int pr_nameless(const char *dir)
 	return access(dir, F_OK) != 0 ? -errno : by_name(dir);
 }
 
-bool pr_can_reopen(void)
+int pr_reopener(void)
 {
-	return access("/proc/self/fd", X_OK) == 0;
+	return open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+int pr_open_again(int reopener, int fd)
+{
+	char name[12];
+	snprintf(name, sizeof name, "%d", fd);
+	return reopener >= 0 ? openat(reopener, name, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
 }
 
 int pr_unshared(int fd)

@@ -88,9 +88,16 @@ int pr_nameless(const char *dir)
 	return fd;
 }
 
-bool pr_can_reopen(void)
+int pr_reopener(void)
 {
-	return false;
+	return -1;
+}
+
+int pr_open_again(int reopener, int fd)
+{
+	(void)reopener;
+	(void)fd;
+	return -1;
 }
 
 int pr_unshared(int fd)

@@ -20,8 +20,11 @@ int pr_pipe(int fd[2]);
 /* A file without a name in dir, for reading and writing, close-on-exec; or -errno. */
 int pr_nameless(const char *dir);
 
-/* May a child open a file of ours anew, by a path that names our fd? */
-bool pr_can_reopen(void);
+/* What pr_open_again() needs, an fd; -1 where it cannot be done.  The caller closes it. */
+int pr_reopener(void);
+
+/* Another open file description of the file behind fd, for appending; or -1. */
+int pr_open_again(int reopener, int fd);
 
 /* 1: nobody else has fd's file open; 0: somebody has, or it cannot be told this time;
  * -ENOTSUP: it never can for files like this one. */

@@ -29,7 +29,7 @@ static struct slot *slot_new(unsigned number)
 	s->number = number;
 	s->exit.fd = -1;
 	for (int i = 0; i < NSTREAMS; i++)
-		s->st[i].file.fd = s->st[i].pipe.fd = -1;
+		s->st[i].file.fd = s->st[i].file.own = s->st[i].pipe.fd = -1;
 	return s;
 }
 

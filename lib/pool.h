@@ -48,21 +48,23 @@ struct job_list {
 
 /* ---- capture.c: files that children write and hosts read ---- */
 struct vessel {
-	int fd;         /* -1: none */
-	bool own_open;  /* the child had an open of its own, so a lease proves it unshared */
-	bool unshared;  /* proven so at the leader's exit */
+	int fd;     /* -1: none */
+	int own;    /* another open of it, for the child; -1: none, or given away already */
+	bool owned; /* the child had one, so that a lease can prove the file unshared */
+	bool clean; /* no child ever saw it */
 };
 struct vessels {
 	const char *dir;
-	int *spare;     /* empty, proven unshared */
+	struct vessel *spare; /* used ones, to be taken again once proven unshared */
 	unsigned nspare, cap;
-	bool no_lease;  /* this file system grants none: never recycle */
-	bool no_reopen;
+	bool no_lease;        /* this file system grants none: never recycle */
+	int reopener;         /* of os.h */
 };
 void pr_vessels_open(struct vessels *vs, const char *dir);
-int pr_vessel_get(struct vessels *vs, struct vessel *v); /* 0 or -errno */
-/* Its job ended: find out whether anybody else holds it, and how much is in it. */
-int pr_vessel_settle(struct vessels *vs, struct vessel *v, int64_t *len);
+/* own: with an open of its own for the child, if that can be had. 0 or -errno. */
+int pr_vessel_get(struct vessels *vs, struct vessel *v, bool own);
+void pr_vessel_given(struct vessel *v); /* the child has its fd now, or never will */
+int64_t pr_vessel_len(const struct vessel *v);
 void pr_vessel_put(struct vessels *vs, struct vessel *v, int64_t len); /* recycle or close */
 void pr_vessels_close(struct vessels *vs);
 

@@ -32,33 +32,25 @@ static void reset_handlers(void)
 	}
 }
 
-static int place_fd(const struct plan_fd *from, int to)
+static int place_fd(int fd, int to)
 {
-	int fd = from->fd;
-	if (from->open) {
-		fd = open(from->open, O_WRONLY | O_APPEND | O_CLOEXEC);
-		if (fd < 0 || fd == to)
-			return fd < 0 ? -1 : fcntl(fd, F_SETFD, 0);
-	}
 	if (fd < 0)
 		return 0;
 	if (fd == to)
 		return fcntl(fd, F_SETFD, 0);
-	if (dup2(fd, to) < 0)
-		return -1;
-	return from->open ? close(fd) : 0;
+	return dup2(fd, to) < 0 ? -1 : 0;
 }
 
 static int set_stdio(struct plan *pl)
 {
-	if (place_fd(&pl->in, 0))
+	if (place_fd(pl->in, 0))
 		return fail(pl, PRONG_STEP_STDIN);
 	/* stderr first where it comes from our old stdout */
-	if (pl->err.fd == 1 && place_fd(&pl->err, 2))
+	if (pl->err == 1 && place_fd(pl->err, 2))
 		return fail(pl, PRONG_STEP_STDERR);
-	if (place_fd(&pl->out, 1))
+	if (place_fd(pl->out, 1))
 		return fail(pl, PRONG_STEP_STDOUT);
-	if (pl->merge ? dup2(1, 2) < 0 : pl->err.fd != 1 && place_fd(&pl->err, 2))
+	if (pl->merge ? dup2(1, 2) < 0 : pl->err != 1 && place_fd(pl->err, 2))
 		return fail(pl, PRONG_STEP_STDERR);
 	return 0;
 }

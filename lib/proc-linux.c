@@ -24,25 +24,51 @@ static struct {
 	bool asked, no_clone, no_pidfd_wait;
 } caps;
 
-static pid_t spawn_clone(struct plan *pl, void *stack_top, int *pidfd)
-{
-	pid_t pid = clone(pr_child_exec, stack_top, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
-	                  pl, pidfd);
-	if (pid < 0)
-		return -errno;
-	if (!pl->ran)
-		caps.no_clone = true; /* memory is not shared here: errors would be lost */
-	return pid;
-}
-
 static bool refused(pid_t r)
 {
 	return r == -EINVAL || r == -ENOSYS || r == -EPERM;
 }
 
-pid_t pr_spawn(struct plan *pl, void *stack_top, int *pidfd)
+static pid_t spawn_clone(struct plan *pl, void *stack_top, int *pidfd)
+{
+	pid_t pid = clone(pr_child_exec, stack_top, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
+	                  pl, pidfd);
+	if (pid < 0) {
+		pid = -errno;
+		caps.no_clone |= refused(pid);
+		return pid;
+	}
+	if (!pl->ran)
+		caps.no_clone = true; /* memory is not shared here: errors would be lost */
+	return pid;
+}
+
+static pid_t spawn_fork(struct plan *pl, int *pidfd)
+{
+	pid_t pid = pr_child_fork(pl);
+	if (pid > 0)
+		*pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	return pid;
+}
+
+/* Signals are blocked meanwhile, lest a handler of the host runs in the child. */
+static pid_t spawn_blocked(struct plan *pl, void *stack_top, int *pidfd)
 {
 	sigset_t all, old;
+	pid_t pid = -ENOSYS;
+	memset(&all, 0xff, sizeof all); /* sigfillset leaves out glibc's own */
+	pr_sigmask(&all, &old);
+	if (pl->path && !caps.no_clone)
+		pid = spawn_clone(pl, stack_top, pidfd);
+	if (refused(pid))
+		pid = spawn_fork(pl, pidfd);
+	pr_sigmask(&old, NULL);
+	return pid;
+}
+
+pid_t pr_spawn(struct plan *pl, void *stack_top, int *pidfd)
+{
+	pid_t pid = -ENOSYS;
 	if (!caps.asked) {
 		const char *how = getenv("PRONG_SPAWN");
 		caps.no_clone = how && !strcmp(how, "fork");
@@ -51,19 +77,10 @@ pid_t pr_spawn(struct plan *pl, void *stack_top, int *pidfd)
 	*pidfd = -1;
 	pl->step = pl->error = 0;
 	pl->ran = false;
-	memset(&all, 0xff, sizeof all); /* sigfillset leaves out glibc's own */
-	pr_sigmask(&all, &old);
-	pid_t pid = -ENOSYS;
-	if (pl->path && !caps.no_clone) {
+	if (pl->path && !pl->reset_handlers && !caps.no_clone) /* no handlers: nothing to block */
 		pid = spawn_clone(pl, stack_top, pidfd);
-		caps.no_clone |= refused(pid);
-	}
-	if (!pl->path || refused(pid)) {
-		pid = pr_child_fork(pl);
-		if (pid > 0)
-			*pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	}
-	pr_sigmask(&old, NULL);
+	if (refused(pid))
+		pid = spawn_blocked(pl, stack_top, pidfd);
 	if (pid < 0 && !pl->step)
 		pl->step = PRONG_STEP_FORK;
 	if (pid > 0 && pl->step) { /* it failed on the way: nothing of it may stay */

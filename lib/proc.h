@@ -5,12 +5,6 @@
 #include <prong.h>
 #include <stdbool.h>
 
-/* One of the child's standard streams. */
-struct plan_fd {
-	int fd;           /* to dup; -1: leave what is there */
-	const char *open; /* or: open this file (a capture file's /proc path) for appending */
-};
-
 /* Everything the child does between clone and exec, decided beforehand: it only makes
  * system calls, and shares the parent's memory meanwhile. */
 struct plan {
@@ -18,7 +12,7 @@ struct plan {
 	char *const *argv;
 	char *const *envp;
 	const char *cwd;
-	struct plan_fd in, out, err;
+	int in, out, err; /* fds to dup; -1: leave what is there */
 	bool merge;       /* err is a dup of out */
 	const int *pass_fds;
 	unsigned npass_fds;

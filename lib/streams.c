@@ -58,7 +58,7 @@ static int readable(struct prong *p, struct watch *w, struct fired *f)
 }
 
 static int open_pipe(struct prong *p, struct slot *s, int i, struct start *start,
-                     struct plan_fd *to)
+                     int *to)
 {
 	int fd[2];
 	struct stream *st = &s->st[i];
@@ -69,48 +69,39 @@ static int open_pipe(struct prong *p, struct slot *s, int i, struct start *start
 	st->pipe = (struct watch){ .fd = fd[0], .fire = readable, .of = s };
 	st->drain = -1;
 	st->spilled = 0;
-	to->fd = start->to_close[i] = fd[1];
+	*to = start->to_close[i] = fd[1];
 	return pr_ev_watch(p->ev, &st->pipe, PRONG_READ);
 }
 
-static int open_file(struct prong *p, struct slot *s, int i, struct start *st,
-                     struct plan_fd *to)
+static int open_file(struct prong *p, struct slot *s, int i, bool own, int *to)
 {
-	int e = pr_vessel_get(&pr_local(p)->vessels, &s->st[i].file);
-	if (e != 0)
-		return e;
-	int fd = s->st[i].file.fd;
-	to->fd = fd;
-	if (s->st[i].file.own_open) {
-		snprintf(st->path[i], sizeof st->path[i], "/proc/%d/fd/%d", (int)pr_local(p)->pid,
-		         fd);
-		to->open = st->path[i];
-	}
-	return 0;
+	struct vessel *v = &s->st[i].file;
+	int e = pr_vessel_get(&pr_local(p)->vessels, v, own);
+	*to = v->own >= 0 ? v->own : v->fd;
+	return e;
 }
 
 static int open_stream(struct prong *p, struct slot *s, int i, struct prong_stdio io,
-                       struct start *st, struct plan_fd *to)
+                       struct start *st, int *to)
 {
 	bool through_pipe = p->opt.flags & PRONG_CAPTURE_PIPE;
 	int e = 0;
-	*to = (struct plan_fd){ .fd = -1 };
+	*to = -1;
 	switch (io.how) {
 	case PRONG_NULL:
-		to->fd = pr_local(p)->null;
+		*to = pr_local(p)->null;
 		break;
 	case PRONG_FD:
-		to->fd = io.fd;
+		*to = io.fd;
 		break;
 	case PRONG_MERGE:
 		st->plan.merge = true;
 		break;
 	case PRONG_DEFAULT:
 	case PRONG_FILE:
-		e = open_file(p, s, i, st, to);
+		e = open_file(p, s, i, !through_pipe, to);
 		if (e != 0 || !through_pipe)
 			return e;
-		to->open = NULL;
 		/* fallthrough */
 	case PRONG_PIPE:
 		s->st[i].spill = io.how != PRONG_PIPE;
@@ -126,8 +117,7 @@ static int open_stream(struct prong *p, struct slot *s, int i, struct prong_stdi
 static int open_result(struct prong *p, struct slot *s, struct plan *pl)
 {
 	struct vessel *v = &s->st[STREAM_RES].file;
-	int e = pr_vessel_get(&pr_local(p)->vessels, v);
-	v->own_open = false;
+	int e = pr_vessel_get(&pr_local(p)->vessels, v, false);
 	pl->result_fd = v->fd;
 	return e;
 }
@@ -136,9 +126,9 @@ int pr_streams_open(struct prong *p, struct slot *s, struct start *st)
 {
 	const struct prong_spec *spec = &s->job->spec;
 	struct plan *pl = &st->plan;
-	pl->in.fd = spec->in.how == PRONG_INHERIT ? -1
-	            : spec->in.how == PRONG_FD    ? spec->in.fd
-	                                          : pr_local(p)->null;
+	pl->in = spec->in.how == PRONG_INHERIT ? -1
+	         : spec->in.how == PRONG_FD    ? spec->in.fd
+	                                       : pr_local(p)->null;
 	int e = open_stream(p, s, STREAM_OUT, spec->out, st, &pl->out);
 	if (e == 0)
 		e = open_stream(p, s, STREAM_ERR, spec->err, st, &pl->err);
@@ -147,6 +137,15 @@ int pr_streams_open(struct prong *p, struct slot *s, struct start *st)
 	if (e != 0)
 		s->result.step = PRONG_STEP_CAPTURE;
 	return e;
+}
+
+void pr_streams_given(struct slot *s, struct start *st)
+{
+	for (int i = 0; i < NSTREAMS; i++) {
+		if (st->to_close[i] >= 0)
+			close(st->to_close[i]);
+		pr_vessel_given(&s->st[i].file);
+	}
 }
 
 /* ---- after the exit ---- */
@@ -165,8 +164,8 @@ void pr_streams_settle(struct prong *p, struct slot *s)
 		if (v->fd < 0)
 			continue;
 		captured(s, i)->fd = v->fd;
-		pr_vessel_settle(&pr_local(p)->vessels, v, &captured(s, i)->len);
-		v->unshared |= s->st[i].spill; /* no child ever saw it */
+		captured(s, i)->len = pr_vessel_len(v);
+		v->clean |= s->st[i].spill; /* no child ever saw it */
 	}
 }
 
@@ -210,6 +209,6 @@ void pr_streams_close(struct prong *p, struct slot *s)
 void pr_streams_abandon(struct prong *p, struct slot *s)
 {
 	for (int i = 0; i < NSTREAMS; i++)
-		s->st[i].file.unshared = true; /* never given to anybody */
+		s->st[i].file.clean = true; /* never given to anybody */
 	pr_streams_close(p, s);
 }

@@ -125,7 +125,8 @@ void done_job(struct run *r, struct task *t, const struct prong_result *res)
 			run_fail(r, "--joblog: cannot write: the job log is incomplete");
 	}
 	print_output(r, t, res);
-	check_room(r, &res->out); /* before its file is emptied: others may be out of room now */
+	if (res->out.len > 0) /* before its file is emptied: others may be out of room now */
+		check_room(r, &res->out);
 	count(r, t, res);
 	task_free(t);
 }

@@ -203,7 +203,9 @@ static void build_env(struct builder *b, const struct task *t, char **env)
 	env[n] = env_entry(b, n, "%s.%llu", b->host->mark, t->seq), n++;
 	env[n] = env_entry(b, n, "PARALLEL_SEQ=%llu", NULL, t->seq), n++;
 	env[n] = env_entry(b, n, "PARALLEL_JOBSLOT=%llu", NULL, t->slot), n++;
-	env[n] = env_entry(b, n, "PARALLEL_PID=%llu", NULL, (unsigned long long)getpid()), n++;
+	env[n] = b->env[n].s ? b->env[n].s /* the same for every job */
+	                     : env_entry(b, n, "PARALLEL_PID=%llu", NULL, (unsigned long long)getpid());
+	n++;
 	env[n++] = "PARALLEL_SSHHOST=:";
 	env[n++] = "PARALLEL_SSHLOGIN=:";
 	if (b->cfg->slot_var)
