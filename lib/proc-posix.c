@@ -69,15 +69,15 @@ static int place(posix_spawn_file_actions_t *fa, int fd, int to, struct plan *pl
 /* In the order of proc-child.c's set_stdio(). */
 static int set_actions(posix_spawn_file_actions_t *fa, struct plan *pl)
 {
-	int e = place(fa, pl->in.fd, 0, pl, PRONG_STEP_STDIN);
-	if (e == 0 && pl->err.fd == 1)
-		e = place(fa, pl->err.fd, 2, pl, PRONG_STEP_STDERR);
+	int e = place(fa, pl->in, 0, pl, PRONG_STEP_STDIN);
+	if (e == 0 && pl->err == 1)
+		e = place(fa, pl->err, 2, pl, PRONG_STEP_STDERR);
 	if (e == 0)
-		e = place(fa, pl->out.fd, 1, pl, PRONG_STEP_STDOUT);
+		e = place(fa, pl->out, 1, pl, PRONG_STEP_STDOUT);
 	if (e == 0 && pl->merge)
 		e = posix_spawn_file_actions_adddup2(fa, 1, 2);
-	else if (e == 0 && pl->err.fd != 1)
-		e = place(fa, pl->err.fd, 2, pl, PRONG_STEP_STDERR);
+	else if (e == 0 && pl->err != 1)
+		e = place(fa, pl->err, 2, pl, PRONG_STEP_STDERR);
 	return e;
 }
 
