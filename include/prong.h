@@ -7,7 +7,8 @@
  * Errors: 0 or a positive number is success, a negative errno is failure; `errno` itself
  * is unspecified.  The library never prints, exits, installs a signal handler, or waits
  * for a child it did not start (unless PRONG_REAP_STRAYS asks for it).  A job that fails
- * is not an error of the call: it is an event.
+ * is not an error of the call: it is an event.  (Built for plain POSIX, it does have a
+ * SIGCHLD handler while a pool is open, which calls the host's: docs/portability.md.)
  *
  * Threads: a pool belongs to one thread at a time and has no locks; pools share nothing.
  * Only prong_wake() may be called from elsewhere (it is async-signal-safe).
@@ -223,7 +224,8 @@ unsigned prong_ending(const struct prong *pool);
 
 /* Readable (poll POLLIN) whenever prong_wait(pool, &ev, 0) has something to do.  Before
  * polling it, call prong_wait(pool, &ev, 0) until it returns no event: a submit, stop or
- * resize counts as something to do only there. */
+ * resize counts as something to do only there.  -ENOTSUP where the system has nothing
+ * like epoll: then give the pool a thread, or a turn with timeout 0. */
 int prong_fd(const struct prong *pool);
 
 /* Have prong_wait() report PRONG_READY with this tag while fd can be read (on = PRONG_READ)
@@ -238,6 +240,7 @@ int prong_wake(struct prong *pool);
 
 const char *prong_strerror(int err);     /* text for a (negative or positive) errno */
 const char *prong_step_name(int step);   /* "exec", "chdir", ... */
+const char *prong_signal_name(int sig);  /* "TERM", ...; NULL if it has none */
 unsigned prong_version(void);            /* PRONG_VERSION of the library */
 
 #ifdef __cplusplus

@@ -10,8 +10,53 @@
 
 const char *prong_strerror(int err)
 {
+#ifdef HAVE_STRERRORDESC_NP
 	const char *s = strerrordesc_np(err < 0 ? -err : err);
+#else
+	const char *s = strerror(err < 0 ? -err : err);
+#endif
 	return s ? s : "unknown error";
+}
+
+/* libcs differ in which of these they have, and in how they tell their names. */
+static const struct {
+	const char *name;
+	int number;
+} signals[] = {
+	{ "HUP", SIGHUP },     { "INT", SIGINT },       { "QUIT", SIGQUIT }, { "ILL", SIGILL },
+	{ "TRAP", SIGTRAP },   { "ABRT", SIGABRT },     { "BUS", SIGBUS },   { "FPE", SIGFPE },
+	{ "KILL", SIGKILL },   { "USR1", SIGUSR1 },     { "SEGV", SIGSEGV }, { "USR2", SIGUSR2 },
+	{ "PIPE", SIGPIPE },   { "ALRM", SIGALRM },     { "TERM", SIGTERM }, { "CHLD", SIGCHLD },
+	{ "CONT", SIGCONT },   { "STOP", SIGSTOP },     { "TSTP", SIGTSTP }, { "TTIN", SIGTTIN },
+	{ "TTOU", SIGTTOU },   { "URG", SIGURG },       { "XCPU", SIGXCPU }, { "XFSZ", SIGXFSZ },
+	{ "VTALRM", SIGVTALRM }, { "PROF", SIGPROF },   { "SYS", SIGSYS },
+#ifdef SIGWINCH
+	{ "WINCH", SIGWINCH },
+#endif
+#ifdef SIGPOLL
+	{ "POLL", SIGPOLL },   { "IO", SIGPOLL },
+#endif
+#ifdef SIGPWR
+	{ "PWR", SIGPWR },
+#endif
+#ifdef SIGSTKFLT
+	{ "STKFLT", SIGSTKFLT },
+#endif
+#ifdef SIGINFO
+	{ "INFO", SIGINFO },
+#endif
+#ifdef SIGEMT
+	{ "EMT", SIGEMT },
+#endif
+	{ "IOT", SIGABRT },    { "CLD", SIGCHLD },
+};
+
+const char *prong_signal_name(int sig)
+{
+	for (size_t i = 0; i < countof(signals); i++)
+		if (signals[i].number == sig)
+			return signals[i].name;
+	return NULL;
 }
 
 static const char *const step_names[] = {
@@ -52,10 +97,8 @@ int pr_signal_number(const char *name, size_t len)
 		return -EINVAL;
 	if (isdigit((unsigned char)*name))
 		return parse_number(name, len);
-	for (int i = 1; i < NSIG; i++) {
-		const char *abbrev = sigabbrev_np(i);
-		if (abbrev && strlen(abbrev) == len && !strncasecmp(abbrev, name, len))
-			return i;
-	}
+	for (size_t i = 0; i < countof(signals); i++)
+		if (strlen(signals[i].name) == len && !strncasecmp(signals[i].name, name, len))
+			return signals[i].number;
 	return -EINVAL;
 }

@@ -150,6 +150,17 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned open_count;
 static struct sigaction hosts; /* what the handler stands in front of */
 
+/* A handler of the host's that was set after ours may call ours, as ours calls it. */
+static _Thread_local volatile sig_atomic_t nested __attribute__((tls_model("initial-exec")));
+
+static void call_host(int sig, siginfo_t *si, void *ctx)
+{
+	if (hosts.sa_flags & SA_SIGINFO)
+		hosts.sa_sigaction(sig, si, ctx);
+	else if (hosts.sa_handler != SIG_DFL && hosts.sa_handler != SIG_IGN)
+		hosts.sa_handler(sig);
+}
+
 static void on_sigchld(int sig, siginfo_t *si, void *ctx)
 {
 	int err = errno;
@@ -162,10 +173,11 @@ static void on_sigchld(int sig, siginfo_t *si, void *ctx)
 	}
 	atomic_fetch_sub(&inside, 1);
 	errno = err;
-	if (hosts.sa_flags & SA_SIGINFO)
-		hosts.sa_sigaction(sig, si, ctx);
-	else if (hosts.sa_handler != SIG_DFL && hosts.sa_handler != SIG_IGN)
-		hosts.sa_handler(sig);
+	if (!nested) {
+		nested = 1;
+		call_host(sig, si, ctx);
+		nested = 0;
+	}
 }
 
 enum { HEARD_MS = 100, UNHEARD_MS = 5 };

@@ -68,7 +68,7 @@ static const char *killer(const struct summary *s, const struct prong_result *r,
 static void describe_signal(struct buf *b, const struct summary *s,
                             const struct prong_result *r, bool oom)
 {
-	const char *name = sigabbrev_np(r->status);
+	const char *name = prong_signal_name(r->status);
 	buf_fmt(b, "killed by signal %d (", r->status);
 	if (name)
 		buf_fmt(b, "SIG%s", name);

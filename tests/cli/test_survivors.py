@@ -97,6 +97,8 @@ def test_exit_status_tells_the_signal(prong):
         assert p.returncode == -getattr(signal, "SIG" + name)
 
 
+@pytest.mark.skipif(os.environ.get("LIB_BACKEND") == "posix",
+                    reason="the posix backend cannot find what left the group of a job")
 def test_timeout_ends_strays_too(prong, audit):
     r = subprocess.run([prong, "--timeout", "0.3", "setsid sleep 300 & sleep 300; : {}", ":::", "1"],
                        timeout=30, stderr=subprocess.DEVNULL)
