@@ -31,12 +31,23 @@ static int wait_writable(const struct target *t)
 	return 0;
 }
 
+static ssize_t write_nowait(int fd, const struct iovec *v)
+{
+#ifdef RWF_NOWAIT
+	return pwritev2(fd, v, 1, -1, RWF_NOWAIT);
+#else
+	(void)fd, (void)v;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
 /* A write that takes what fits now: by RWF_NOWAIT, or by no more than a pipe that is
  * writable surely takes. */
 static ssize_t write_now(const struct target *t, const void *data, size_t len)
 {
 	struct iovec v = { .iov_base = (void *)(uintptr_t)data, .iov_len = len };
-	ssize_t n = pwritev2(t->fd, &v, 1, -1, RWF_NOWAIT);
+	ssize_t n = write_nowait(t->fd, &v);
 	if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL))
 		return n;
 	int e = wait_writable(t);
