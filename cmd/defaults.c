@@ -1,4 +1,4 @@
-/* defaults.c - reads ~/.parallel/config, ~/.config/prong/config, a profile, $PARALLEL, and
+/* defaults.c - reads /etc/parallel/config, ~/.parallel/config, ~/.config/prong/config, a profile, $PARALLEL, and
  * cuts them into words as a shell would. */
 #include "defaults.h"
 
@@ -6,9 +6,12 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 void words_add(struct words *w, char *word)
 {
@@ -74,29 +77,77 @@ static int read_file(struct words *w, const char *path)
 	return e;
 }
 
+/* false: there is no home. */
+static bool in_home(const char *dir_var, const char *under, const char *name, char *path)
+{
+	const char *dir = getenv(dir_var), *home = getenv("HOME");
+	if (dir && *dir)
+		snprintf(path, PATH_MAX, "%s/%s", dir, name);
+	else if (home && *home)
+		snprintf(path, PATH_MAX, "%s/%s/%s", home, under, name);
+	else
+		return false;
+	return true;
+}
+
 static int read_in_home(struct words *w, const char *dir_var, const char *under, const char *name)
 {
 	char path[PATH_MAX];
-	const char *dir = getenv(dir_var), *home = getenv("HOME");
-	if (dir && *dir)
-		snprintf(path, sizeof path, "%s/%s", dir, name);
-	else if (home && *home)
-		snprintf(path, sizeof path, "%s/%s/%s", home, under, name);
-	else
-		return 0;
-	return read_file(w, path);
+	return in_home(dir_var, under, name, path) ? read_file(w, path) : 0;
 }
 
-int defaults_read(const char *profile, struct words into[3])
+/* Which names --env _ leaves out: what is in the environment now. */
+int defaults_record_env(void)
+{
+	extern char **environ;
+	char path[PATH_MAX];
+	if (!in_home("PARALLEL_HOME", ".parallel", "ignored_vars", path))
+		return warn("--record-env: $HOME is not set"), -1;
+	*strrchr(path, '/') = '\0';
+	mkdir(path, 0777);
+	path[strlen(path)] = '/';
+	FILE *f = fopen(path, "we");
+	for (char **e = environ; f && *e; e++)
+		if (strncmp(*e, "BASH_FUNC_", 10) != 0)
+			fprintf(f, "%.*s\n", (int)strcspn(*e, "="), *e);
+		else
+			fprintf(f, "%.*s\n", (int)strcspn(*e + 10, "%=("), *e + 10);
+	if (!f || (ferror(f) | fclose(f)) != 0)
+		return warn("--record-env: cannot write '%s':", path), -1;
+	return 0;
+}
+
+/* ~/.parallel/NAME; a name with a slash is a path as it is. */
+static int read_profile(struct words *w, const char *name)
+{
+	char path[PATH_MAX];
+	if (strchr(name, '/')) {
+		if (access(name, F_OK) != 0)
+			warn("--profile: no file '%s':", name);
+		return read_file(w, name);
+	}
+	if (in_home("PARALLEL_HOME", ".parallel", name, path) && access(path, F_OK) != 0)
+		warn("--profile: no file '%s'; going on without it", path);
+	return read_in_home(w, "PARALLEL_HOME", ".parallel", name);
+}
+
+int defaults_read(const char *const *profiles, size_t nprofiles, struct words **into, size_t *n)
 {
 	const char *env = getenv("PARALLEL");
-	int e = profile && strchr(profile, '/')
-	                ? read_file(&into[0], profile)
-	                : read_in_home(&into[0], "PARALLEL_HOME", ".parallel",
-	                               profile ? profile : "config");
-	if (e == 0 && !profile)
-		e = read_in_home(&into[1], "XDG_CONFIG_HOME", ".config", "prong/config");
+	struct words *w = xrealloc(NULL, (nprofiles + 4) * sizeof *w);
+	int e = 0;
+	memset(w, 0, (nprofiles + 4) * sizeof *w);
+	*into = w;
+	for (size_t i = 0; e == 0 && i < nprofiles; i++)
+		e = read_profile(w++, profiles[i]);
+	if (e == 0 && !nprofiles)
+		e = read_file(w++, "/etc/parallel/config");
+	if (e == 0 && !nprofiles)
+		e = read_in_home(w++, "PARALLEL_HOME", ".parallel", "config");
+	if (e == 0 && !nprofiles)
+		e = read_in_home(w++, "XDG_CONFIG_HOME", ".config", "prong/config");
 	if (e == 0 && env)
-		e = split(&into[2], env, "$PARALLEL");
+		e = split(w++, env, "$PARALLEL");
+	*n = (size_t)(w - *into);
 	return e;
 }

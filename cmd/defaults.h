@@ -10,8 +10,10 @@ struct words {
 };
 void words_add(struct words *w, char *word);
 
-/* In the order they count (later ones win): GNU parallel's own file, or the profile if one is
- * named (NULL: none); ours; $PARALLEL.  Files that do not exist are empty.  -1 after warn(). */
-int defaults_read(const char *profile, struct words into[3]);
+/* *n lists in the order they count (later ones win): GNU parallel's own files and ours, or the
+ * profiles if any are named; $PARALLEL.  Files that do not exist are empty.  -1 after warn(). */
+int defaults_read(const char *const *profiles, size_t nprofiles, struct words **into, size_t *n);
+/* Write the names of the environment to ~/.parallel/ignored_vars. */
+int defaults_record_env(void);
 
 #endif

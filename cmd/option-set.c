@@ -2,6 +2,7 @@
 #include "option-set.h"
 
 #include "buf.h"
+#include "defaults.h"
 #include "jobs.h"
 #include "pack.h"
 
@@ -47,8 +48,9 @@ SETTER(set_nothing)
 /* 20, 4k (4000), 4K (4096): -1 if it is none. */
 static double scaled(const char *s)
 {
-	static const char units[] = "kKmMgGtT";
-	static const double factors[] = { 1e3, 0x1p10, 1e6, 0x1p20, 1e9, 0x1p30, 1e12, 0x1p40 };
+	static const char units[] = "kKmMgGtTpP";
+	static const double factors[] = { 1e3,     0x1p10, 1e6,     0x1p20, 1e9,
+		                          0x1p30, 1e12,   0x1p40, 1e15,   0x1p50 };
 	char *end;
 	double n = strtod(s, &end);
 	const char *unit = *end ? strchr(units, *end) : NULL;
@@ -91,10 +93,62 @@ static double duration(const char *s)
 	return sum;
 }
 
+/* "0.5auto" changes with what the jobs do. */
 SETTER(set_delay)
 {
-	cfg->delay = duration(value);
-	return cfg->delay < 0 ? bad_value(o, value, "write seconds, or 1.5m, 2h, 1d") : 0;
+	size_t len = strlen(value);
+	bool automatic = len > 4 && !strcmp(value + len - 4, "auto");
+	char *text = xstrdup(value);
+	text[automatic ? len - 4 : len] = '\0';
+	cfg->delay = duration(text);
+	cfg->delay_auto = automatic;
+	free(text);
+	return cfg->delay < 0 ? bad_value(o, value, "write seconds, or 1.5m, 2h, 1d, 0.5auto") : 0;
+}
+
+SETTER(set_size)
+{
+	double n = scaled(value);
+	if (isnan(n) || n <= 0)
+		return bad_value(o, value, "write a number of bytes: 500M, 4G");
+	*(double *)field(cfg, o) = n;
+	return 0;
+}
+
+SETTER(set_load)
+{
+	cfg->load = value;
+	if (jobs_parse(value, 1 << 20) >= 0)
+		return 0;
+	return bad_value(o, value, "write a number, N%, +N, -N, or the name of a file that holds one");
+}
+
+SETTER(set_nice)
+{
+	const struct option number = { .names = o->names, .value = o->value, .at = offsetof(struct config, nice) };
+	cfg->nice_given = true;
+	return set_number(cfg, &number, value);
+}
+
+SETTER(set_profile)
+{
+	(void)o;
+	cfg->profiles = xrealloc(cfg->profiles, (cfg->nprofiles + 1) * sizeof *cfg->profiles);
+	cfg->profiles[cfg->nprofiles++] = value;
+	return 0;
+}
+
+SETTER(set_cpus)
+{
+	(void)value;
+	cfg->cpus = (enum cpus)o->value;
+	return 0;
+}
+
+SETTER(record_env)
+{
+	(void)cfg, (void)o, (void)value;
+	return defaults_record_env() == 0 ? 1 : -1;
 }
 
 static bool amount(const char *s, struct amount *a)
@@ -324,8 +378,8 @@ SETTER(print_min_version)
 
 SETTER(print_cpus)
 {
-	(void)cfg, (void)o, (void)value;
-	printf("%d\n", cpus_usable());
+	(void)cfg, (void)value;
+	printf("%d\n", cpus_counted((enum cpus)o->value));
 	return 1;
 }
 

@@ -31,6 +31,12 @@ SETTER(print_line_max);
 SETTER(print_min_version);
 SETTER(print_cpus);
 SETTER(print_version);
+SETTER(set_size);     /* double at o->at: bytes */
+SETTER(set_load);
+SETTER(set_nice);
+SETTER(set_profile);
+SETTER(set_cpus);     /* o->value: what -j counts */
+SETTER(record_env);
 SETTER(set_sem_fg);  /* o->value: in the foreground */
 SETTER(set_sem_id);
 SETTER(set_sem_timeout);

@@ -250,12 +250,13 @@ static bool called_as(const char *argv0, const char *name)
 int options_parse(struct config *cfg, int argc, char **argv)
 {
 	static struct config first;
-	static struct words defaults[3], command; /* the configuration points into them */
+	static struct words *defaults, command; /* the configuration points into them */
+	size_t ndefaults = 0;
 	int e = find_profile(&first, argc, argv);
 	if (e == 0 && !first.plain)
-		e = defaults_read(first.profile, defaults);
+		e = defaults_read(first.profiles, first.nprofiles, &defaults, &ndefaults);
 	*cfg = fresh();
-	for (size_t i = 0; e == 0 && i < 3; i++)
+	for (size_t i = 0; e == 0 && i < ndefaults; i++)
 		e = parse_defaults(cfg, &defaults[i], &command);
 	struct parse p = { .cfg = cfg, .argc = argc, .argv = argv, .i = 1 };
 	cfg->semaphore = called_as(argv[0], "prong-sem");

@@ -37,6 +37,8 @@ enum repl { REPL_VALUE, REPL_NOEXT, REPL_BASE, REPL_DIR, REPL_BASE_NOEXT, REPL_S
 	    REPL_COUNT };
 extern const char *const repl_standard[REPL_COUNT]; /* what stands between their braces */
 
+enum cpus { CPU_THREADS, CPU_CORES, CPU_SOCKETS };
+
 /* How many records go into one command. */
 enum pack_mode { PACK_ONE, PACK_XARGS, PACK_SPREAD }; /* SPREAD: the last ones over all slots */
 enum trim { TRIM_AUTO, TRIM_NONE, TRIM_LEFT, TRIM_RIGHT, TRIM_BOTH };
@@ -77,13 +79,19 @@ struct config {
 	int max_chars;        /* -s; 0: what the system takes */
 	bool exit_if_long;    /* -x */
 	/* how many at once */
+	enum cpus cpus;       /* what percentages and +N -N of -j are of */
 	const char *jobs;     /* -j as given, NULL: default; read again on change if a file */
 	double delay;         /* seconds between starts */
+	bool delay_auto;      /* it grows after failures and shrinks after successes */
 	struct amount timeout; /* seconds, or percent of the median run time; n 0: none */
 	unsigned retries;     /* tries in all; 1: no retry; 0: until it succeeds */
 	struct halt halt;
+	double memfree, memsuspend; /* bytes; 0: not given */
+	const char *load;     /* --load as given, NULL: none */
+	bool noswap;
 	const char *termseq;  /* NULL: the library's default */
-	int nice;
+	int nice;             /* the jobs' nice value, if nice_given */
+	bool nice_given;
 	const char *workdir;  /* --wd; NULL: here; "..." a fresh directory per job */
 	const char *slot_var; /* --process-slot-var */
 	bool tty;             /* --tty: one job at a time, with the terminal */
@@ -104,7 +112,8 @@ struct config {
 	int total_jobs;        /* --total-jobs: what they may believe; 0: find out */
 	unsigned shell_quote; /* --shell-quote, that many times: print the values quoted */
 	bool plain;            /* no $PARALLEL, no configuration files */
-	const char *profile;   /* -J */
+	const char **profiles; /* -J, in their order */
+	size_t nprofiles;
 	bool show_limits;
 	bool output_given;
 	/* --semaphore: one job, once there is room among the processes of the same name */

@@ -11,8 +11,10 @@ enum { FREE_BLOCKS_MIN = 16 }; /* fewer: a write of a job may just have failed *
 
 static bool wants_retry(const struct run *r, const struct task *t, const struct prong_result *res)
 {
-	if (r->no_more || res->how == PRONG_CANCELLED || job_status(res) == 0)
+	if (r->no_more || job_status(res) == 0)
 		return false;
+	if (res->how == PRONG_CANCELLED) /* for --memfree: as often as --retries says, if it does */
+		return t->evicted && (r->cfg->retries <= 1 || t->tries < r->cfg->retries);
 	return r->cfg->retries == 0 || t->tries < r->cfg->retries;
 }
 
@@ -104,9 +106,11 @@ void done_job(struct run *r, struct task *t, const struct prong_result *res)
 		return;
 	task_del(&r->running, t);
 	t->tries++;
+	if (r->cfg->delay_auto)
+		r->delay *= job_status(res) ? 1.3 : 0.9;
 	check_room(r, &res->out);
 	if (wants_retry(r, t, res)) {
-		t->by_shell = false;
+		t->by_shell = t->evicted = t->suspended = false;
 		free(t->tag);
 		t->tag = NULL;
 		task_push(&r->again, t);

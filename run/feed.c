@@ -117,14 +117,19 @@ static void start_task(struct run *r, struct task *t)
 	t->started = timing_now();
 	r->started += t->tries == 0;
 	task_add(&r->running, t);
-	if (r->cfg->delay > 0)
-		r->next_start = t->started + r->cfg->delay;
+	if (r->delay > 0)
+		r->next_start = t->started + r->delay;
 }
 
 void feed_fill(struct run *r)
 {
 	struct task *t;
 	while (!r->no_more && prong_room(r->pool) &&
-	       !(r->cfg->delay > 0 && timing_now() < r->next_start) && (t = feed_next(r)))
+	       !(r->delay > 0 && timing_now() < r->next_start) && (t = feed_next(r))) {
+		if (!gate_open(r)) {
+			task_push(&r->ready, t);
+			return;
+		}
 		start_task(r, t);
+	}
 }

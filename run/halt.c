@@ -46,6 +46,12 @@ static bool by_one_job(const struct halt *h)
 	return h->limit.percent ? h->when == HALT_NOW : h->limit.n == 1;
 }
 
+/* A job that ran out of time has no status of its own. */
+static int halting_status(const struct prong_result *r)
+{
+	return r->how == PRONG_TIMEDOUT ? 255 : job_status(r);
+}
+
 bool tally_add(struct tally *t, const struct prong_result *r)
 {
 	int status = job_status(r);
@@ -56,7 +62,7 @@ bool tally_add(struct tally *t, const struct prong_result *r)
 	if (t->reached || !met(t))
 		return false;
 	t->reached = true;
-	t->status = t->halt.why == HALT_SUCCESS ? 0 : by_one_job(&t->halt) ? status : -1;
+	t->status = t->halt.why == HALT_SUCCESS ? 0 : by_one_job(&t->halt) ? halting_status(r) : -1;
 	return true;
 }
 

@@ -2,6 +2,7 @@
 #include "jobs.h"
 
 #include "buf.h"
+#include "cgroup.h"
 
 #include <limits.h>
 #include <sched.h>
@@ -26,74 +27,29 @@ static int affinity(void)
 	return 1;
 }
 
-/* Two numbers of one file, or of two; false: no limit there. */
-static bool quota_at(const char *dir, double *cpus)
+/* The least quota from our cgroup up to the root of its hierarchy. */
+static void least_quota(const char *dir, int v2, void *arg)
 {
 	char path[PATH_MAX + 32];
-	double quota = -1, period = 0;
+	double *least = arg, quota = -1, period = 0;
 	snprintf(path, sizeof path, "%s/cpu.max", dir);
-	FILE *f = fopen(path, "re");
+	FILE *f = v2 ? fopen(path, "re") : NULL;
 	if (f) {
 		if (fscanf(f, "%lf %lf", &quota, &period) != 2)
 			quota = -1; /* "max" */
 		fclose(f);
-	} else {
-		snprintf(path, sizeof path, "%s/cpu.cfs_quota_us", dir);
-		if ((f = fopen(path, "re"))) {
-			if (fscanf(f, "%lf", &quota) != 1)
-				quota = -1;
-			fclose(f);
-		}
-		snprintf(path, sizeof path, "%s/cpu.cfs_period_us", dir);
-		if ((f = fopen(path, "re"))) {
-			if (fscanf(f, "%lf", &period) != 1)
-				period = 0;
-			fclose(f);
-		}
+	} else if (!v2) {
+		quota = cgroup_number(dir, "cpu.cfs_quota_us", NULL);
+		period = cgroup_number(dir, "cpu.cfs_period_us", NULL);
 	}
-	*cpus = period > 0 ? quota / period : -1;
-	return *cpus > 0;
-}
-
-/* The least quota from the cgroup up to the root of its hierarchy. */
-static double chain_quota(const char *mount, const char *group)
-{
-	char dir[PATH_MAX];
-	double least = -1, here;
-	int n = snprintf(dir, sizeof dir, "%s%s", mount, group);
-	if (n < 0 || (size_t)n >= sizeof dir)
-		return -1;
-	for (;;) {
-		if (quota_at(dir, &here) && (least < 0 || here < least))
-			least = here;
-		char *slash = strrchr(dir, '/');
-		if (strlen(dir) <= strlen(mount) || !slash)
-			return least;
-		*slash = '\0';
-	}
+	if (quota > 0 && period > 0 && (*least < 0 || quota / period < *least))
+		*least = quota / period;
 }
 
 static double cgroup_quota(void)
 {
-	char line[PATH_MAX];
 	double least = -1;
-	FILE *f = fopen("/proc/self/cgroup", "re");
-	while (f && fgets(line, sizeof line, f)) {
-		char *ctl = strchr(line, ':'), *group = ctl ? strchr(ctl + 1, ':') : NULL;
-		if (!group)
-			continue;
-		*group++ = '\0';
-		group[strcspn(group, "\n")] = '\0';
-		const char *mount = ctl[1] == '\0'         ? "/sys/fs/cgroup"
-		                    : strstr(ctl, "cpuset") ? NULL
-		                    : strstr(ctl, "cpu")    ? "/sys/fs/cgroup/cpu"
-		                                            : NULL;
-		double q = mount ? chain_quota(mount, group) : -1;
-		if (q > 0 && (least < 0 || q < least))
-			least = q;
-	}
-	if (f)
-		fclose(f);
+	cgroup_visit("cpu", least_quota, &least);
 	return least;
 }
 
@@ -104,6 +60,52 @@ int cpus_usable(void)
 	if (quota > 0 && quota < n)
 		n = (int)quota + (quota > (int)quota);
 	return n > 0 ? n : 1;
+}
+
+/* What cpu N belongs to; -1 if the system does not say. */
+static int topology(int cpu, const char *name)
+{
+	char dir[96];
+	snprintf(dir, sizeof dir, "/sys/devices/system/cpu/cpu%d/topology", cpu);
+	return (int)cgroup_number(dir, name, NULL);
+}
+
+/* Different cores or sockets among the CPUs we may run on. */
+static int distinct(enum cpus what)
+{
+	enum { MAX = 4096 };
+	static int seen[MAX][2];
+	int n = 0;
+	cpu_set_t *set = CPU_ALLOC(MAX);
+	size_t size = CPU_ALLOC_SIZE(MAX);
+	if (!set || sched_getaffinity(0, size, set) != 0)
+		n = MAX;
+	for (int cpu = 0; cpu < MAX && n < MAX; cpu++) {
+		if (!CPU_ISSET_S((size_t)cpu, size, set))
+			continue;
+		int socket = topology(cpu, "physical_package_id"), i = 0;
+		int core = what == CPU_CORES ? topology(cpu, "core_id") : 0;
+		if (what == CPU_CORES && (socket < 0 || core < 0))
+			core = cpu; /* unknown: each for itself */
+		while (i < n && (seen[i][0] != socket || seen[i][1] != core))
+			i++;
+		seen[i][0] = socket;
+		seen[i][1] = core;
+		n += i == n;
+	}
+	CPU_FREE(set);
+	return n;
+}
+
+int cpus_counted(enum cpus what)
+{
+	int usable = cpus_usable(), n = what == CPU_THREADS ? usable : distinct(what);
+	return n < 1 ? 1 : n < usable ? n : usable;
+}
+
+int cpus_wanted(const struct config *cfg)
+{
+	return cpus_counted(cfg->cpus);
 }
 
 /* -j0: as many as the file descriptors allow. */
@@ -162,10 +164,10 @@ int jobs_parse(const char *spec, int cpus)
 
 int jobs_count(const struct config *cfg)
 {
-	int n = cfg->tty && !cfg->jobs ? 1 : jobs_parse(cfg->jobs, cpus_usable());
+	int n = cfg->tty && !cfg->jobs ? 1 : jobs_parse(cfg->jobs, cpus_wanted(cfg));
 	if (n == 0)
 		warn("-j: '%s' of %d CPUs leaves none; write how many jobs you want: -j1", cfg->jobs,
-		     cpus_usable());
+		     cpus_wanted(cfg));
 	if (n < 0)
 		warn("-j: '%s' is not a number of jobs; write N, N%%, +N, -N, 0, or the name of"
 		     " a file that holds one of these",
@@ -173,10 +175,10 @@ int jobs_count(const struct config *cfg)
 	return n;
 }
 
-bool jobs_changed(const char *spec, int *n)
+bool jobs_changed(const struct config *cfg, int *n)
 {
 	static int last;
-	int now = from_file(spec, cpus_usable());
+	int now = from_file(cfg->jobs, cpus_wanted(cfg));
 	bool changed = now > 0 && now != last;
 	if (changed)
 		*n = last = now;

@@ -6,6 +6,9 @@
 
 /* CPUs: affinity, and the cgroup's quota over the whole chain (v2, v1). At least 1. */
 int cpus_usable(void);
+/* Of those, how many cores or sockets they are. */
+int cpus_counted(enum cpus what);
+int cpus_wanted(const struct config *cfg); /* what -j counts by */
 /* What -j says (NULL: the CPUs), "-j0" bounded by the file descriptors there are.  0: fewer
  * than one is left (-j-8 of 2), an error as under GNU parallel; -1: it makes no sense. */
 int jobs_parse(const char *spec, int cpus);
@@ -13,6 +16,6 @@ int jobs_parse(const char *spec, int cpus);
 int jobs_count(const struct config *cfg);
 bool jobs_is_file(const char *spec);
 /* -j FILE: read it again; true if *n is another number than last time. */
-bool jobs_changed(const char *spec, int *n);
+bool jobs_changed(const struct config *cfg, int *n);
 
 #endif

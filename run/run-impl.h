@@ -2,6 +2,7 @@
 #ifndef RUN_RUN_IMPL_H
 #define RUN_RUN_IMPL_H
 
+#include "gate.h"
 #include "halt.h"
 #include "joblog.h"
 #include "pack.h"
@@ -21,12 +22,15 @@ struct run {
 	struct sink *sink;
 	struct joblog *log;
 	struct progress *progress;
+	struct config cfg_shown;  /* for a progress that SIGUSR2 turned on */
 	struct summary *summary;
 	struct tally tally;
 	struct median times;      /* for --timeout N% */
 	struct task_list running, again, ready; /* ready: read ahead for {##} */
 	uint64_t seq, started, finished;
-	double next_start;        /* --delay */
+	struct gate gate;         /* --memfree and its like */
+	double delay;             /* --delay; auto changes it */
+	double next_start;
 	double next_jobs_look;    /* -j FILE */
 	bool no_more;             /* start nothing new */
 	bool input_over, input_watched;

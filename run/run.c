@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 enum { LOOK_MS = 10 };
+static const double jobs_look = 0.1; /* seconds between two looks at -j FILE */
 
 static const int tag_signal, tag_death, tag_input; /* addresses name the watched fds */
 
@@ -94,12 +95,27 @@ static void say_progress(struct run *r)
 	dprintf(STDERR_FILENO, "\n");
 }
 
+/* SIGUSR2 turns the status line on and off. */
+static void toggle_progress(struct run *r)
+{
+	struct progress_state s = state_of(r);
+	if (r->progress) {
+		progress_end(r->progress, &s);
+		r->progress = NULL;
+		return;
+	}
+	r->cfg_shown = *r->cfg;
+	r->cfg_shown.progress = true;
+	r->progress = progress_new(&r->cfg_shown, STDERR_FILENO, r->host->pgrp);
+}
+
 static void stop_and_go(struct run *r)
 {
 	run_hide_progress(r);
 	prong_signal(r->pool, 0, SIGSTOP);
 	r->host->stop(r->host->arg);
 	prong_signal(r->pool, 0, SIGCONT);
+	gate_suspend_again(r);
 }
 
 static void one_signal(struct run *r, int sig)
@@ -113,6 +129,7 @@ static void one_signal(struct run *r, int sig)
 		break;
 	case SIGUSR2:
 		say_progress(r);
+		toggle_progress(r);
 		break;
 	case SIGWINCH:
 		if (r->progress)
@@ -196,9 +213,9 @@ static double check_times(struct run *r, double now)
 static void look_at_jobs_file(struct run *r, double now)
 {
 	int n = 0;
-	if (now >= r->next_jobs_look && jobs_changed(r->cfg->jobs, &n))
+	if (now >= r->next_jobs_look && jobs_changed(r->cfg, &n))
 		prong_resize(r->pool, (unsigned)n);
-	r->next_jobs_look = now + 1;
+	r->next_jobs_look = now + jobs_look;
 }
 
 static void sooner(double *wait, double other)
@@ -212,20 +229,22 @@ static int clockwork(struct run *r)
 {
 	double wait = -1, now;
 	bool file = r->cfg->jobs && jobs_is_file(r->cfg->jobs);
-	if (!r->progress && !r->cfg->timeout.percent && !file && r->cfg->delay <= 0)
+	if (!r->progress && !r->cfg->timeout.percent && !file && r->delay <= 0 &&
+	    !r->gate.used)
 		return -1;
 	now = timing_now();
 	sooner(&wait, check_times(r, now));
+	sooner(&wait, gate_tick(r, now));
 	if (file) {
 		look_at_jobs_file(r, now);
-		sooner(&wait, 1);
+		sooner(&wait, jobs_look);
 	}
 	if (r->progress) {
 		struct progress_state s = state_of(r);
 		progress_update(r->progress, &s);
 		sooner(&wait, progress_next(r->progress, now));
 	}
-	if (r->cfg->delay > 0 && !r->no_more && r->next_start > now)
+	if (r->delay > 0 && !r->no_more && r->next_start > now)
 		sooner(&wait, r->next_start - now);
 	return wait < 0 ? -1 : (int)ceil(wait * 1000);
 }
@@ -347,6 +366,8 @@ static bool set_up(struct run *r, unsigned jobs)
 	r->summary = summary_new();
 	r->progress = progress_new(cfg, STDERR_FILENO, r->host->pgrp);
 	r->oom = oom_count();
+	r->delay = cfg->delay;
+	gate_init(r);
 	if (!r->sink || !tmpdir_usable(cfg) || builder_init(&r->b, cfg, r->host, inputs_header(r->in)) != 0)
 		return false;
 	if (r->host->signal_fd >= 0) {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -64,6 +65,17 @@ void task_del(struct task_list *l, struct task *t)
 
 /* ---- the builder ---- */
 
+/* A nice value below ours needs a privilege; without it jobs have ours. */
+static int nice_to_add(const struct config *cfg)
+{
+	int now = getpriority(PRIO_PROCESS, 0), want = cfg->nice_given ? cfg->nice : now;
+	if (want < now && setpriority(PRIO_PROCESS, 0, want) != 0)
+		return 0;
+	if (want < now)
+		setpriority(PRIO_PROCESS, 0, now);
+	return want - now;
+}
+
 int builder_init(struct builder *b, const struct config *cfg, const struct host *host,
                  const struct names *names)
 {
@@ -71,6 +83,7 @@ int builder_init(struct builder *b, const struct config *cfg, const struct host 
 	b->command = template_new(cfg, names);
 	if (!b->command)
 		return -EINVAL;
+	b->nice = nice_to_add(cfg);
 	b->direct = !cfg->tty && direct_ok(b->command, &host->shell, environ);
 	if (cfg->tagstring && !(b->tag = template_text(cfg, names, cfg->tagstring)))
 		return -EINVAL;
@@ -265,7 +278,7 @@ int64_t builder_submit(struct builder *b, struct prong *pool, struct task *t)
 		pool,
 		PRONG_SPEC(.argv = argv, .path = argv == (char *const *)by_shell ? argv[0] : NULL,
 	                   .setenv = env, .mark = env[0], .cwd = t->dir, .in = input_of(b),
-	                   .out = { .how = how }, .err = { .how = how }, .nice = cfg->nice,
+	                   .out = { .how = how }, .err = { .how = how }, .nice = b->nice,
 	                   .flags = PRONG_KEEP_FDS | (cfg->sweep ? PRONG_SWEEP : 0u) |
 	                            (foreground ? PRONG_FOREGROUND : cfg->tty ? 0u : PRONG_NEW_SESSION),
 	                   .tty_fd = b->host->tty_fd, .timeout_ms = timeout, .tag = t));

@@ -10,6 +10,8 @@ struct task {
 	uint64_t seq;
 	int64_t id;       /* the pool's */
 	unsigned slot, tries;
+	bool evicted;     /* ended by --memfree, to be run again */
+	bool suspended;   /* by --memsuspend */
 	bool by_shell;    /* direct exec did not work: the shell says why */
 	double started;   /* monotonic seconds */
 	int64_t sent[2];  /* bytes of live output seen */
@@ -36,6 +38,7 @@ struct builder {
 	struct template *command, *tag, *dir;
 	bool direct;        /* the command needs no shell */
 	int64_t total;      /* for {##} */
+	int nice;           /* to be added */
 	unsigned slots;     /* for {0%} */
 	struct buf text, words, env[8];
 	char **argv;
