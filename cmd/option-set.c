@@ -249,6 +249,21 @@ SETTER(set_repl)
 	return 0;
 }
 
+SETTER(set_rpl)
+{
+	(void)o;
+	cfg->rpl = xrealloc(cfg->rpl, (cfg->nrpl + 1) * sizeof *cfg->rpl);
+	cfg->rpl[cfg->nrpl++] = value;
+	return 0;
+}
+
+SETTER(set_parens)
+{
+	size_t n = strlen(value);
+	cfg->parens = value;
+	return n >= 2 && n % 2 == 0 ? 0 : bad_value(o, value, "write both, equally long: {==} or ,,,,");
+}
+
 SETTER(set_output)
 {
 	(void)value;

@@ -15,6 +15,8 @@ SETTER(set_halt);
 SETTER(set_delim);
 SETTER(set_null);
 SETTER(set_repl);    /* the replacement string o->value */
+SETTER(set_rpl);
+SETTER(set_parens);
 SETTER(set_output);
 SETTER(set_summary);
 SETTER(set_capture);

@@ -5,6 +5,7 @@
 #include "defaults.h"
 #include "jobs.h"
 #include "pack.h"
+#include "perl.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -275,5 +276,6 @@ int options_parse(struct config *cfg, int argc, char **argv)
 		show_limits();
 	if (cfg->tty)
 		cfg->output = OUTPUT_UNGROUP;
+	cfg->perl = perl_new();
 	return -1;
 }

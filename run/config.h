@@ -54,6 +54,11 @@ struct config {
 	bool quote;           /* -q: words are quoted for the shell one by one */
 	const char *repl[REPL_COUNT]; /* the user's own spellings; NULL: the usual one */
 	bool plus;            /* --plus */
+	const char **rpl;     /* --rpl: 'TAG EXPRESSION' */
+	size_t nrpl;
+	const char *parens;   /* --parens; NULL: "{==}" */
+	const char *filter;   /* --filter: a condition in Perl; NULL: none */
+	struct perl *perl;    /* runs the expressions */
 	bool pipe;            /* --pipe: input goes to the jobs' stdin */
 	/* input */
 	struct input_spec *inputs; /* none: standard input */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 enum { LOOK_AHEAD = 4096 }; /* records at a time, so that jobs are not kept waiting */
+enum { ASK_AHEAD_MAX = 256 };
 
 /* A record became a task; NULL: {uniq} or {choose_k} skips it.  A skipped job counts as a
  * failed one, as under GNU parallel. */
@@ -58,6 +59,78 @@ bool feed_look_ahead(struct run *r)
 	return !r->input_over && e == 1;
 }
 
+static bool needs_total(const struct run *r)
+{
+	return template_uses_total(r->b.command) || perl_wants_total(r->cfg->perl);
+}
+
+/* Perl skips a job: it counts as failed, as under GNU parallel. */
+static void skipped(struct run *r, uint64_t seq)
+{
+	r->tally.failed++;
+	run_check_sink(r, sink_skip(r->sink, seq));
+}
+
+/* Ask perl about the tasks at the head of the queue, more of them each time. */
+static void ask_ahead(struct run *r)
+{
+	struct task *v[ASK_AHEAD_MAX], *t = r->ready.head;
+	uint64_t seq[ASK_AHEAD_MAX];
+	size_t n = 0;
+	for (; t && n < r->ask_ahead; t = t->next, n++) {
+		v[n] = t;
+		seq[n] = t->seq;
+	}
+	for (size_t i = 0; i < n; i++)
+		task_del(&r->ready, v[i]);
+	if (builder_ask_perl(&r->b, v, n) != 0)
+		run_fail(r, NULL);
+	while (n-- > 0)
+		if (v[n])
+			task_push(&r->ready, v[n]);
+		else
+			skipped(r, seq[n]);
+	r->ask_ahead = r->ask_ahead * 2 > ASK_AHEAD_MAX ? ASK_AHEAD_MAX : r->ask_ahead * 2;
+}
+
+/* The head of the queue with what perl says about it; what there is to read at once is asked
+ * for together. */
+static void fill_ready(struct run *r)
+{
+	struct task *t;
+	int e = 1;
+	r->ask_ahead = r->ask_ahead ? r->ask_ahead : 1;
+	while (!r->ready.head && e == 1 && !r->no_more) {
+		for (size_t n = 0; n < r->ask_ahead && !r->input_over && e == 1; n++)
+			if ((e = read_one(r, &t)) == 1 && t)
+				task_add(&r->ready, t);
+		if (r->input_over)
+			e = 0;
+		if (r->ready.head)
+			ask_ahead(r);
+	}
+	if (e == -EAGAIN && !r->ready.head)
+		run_watch_input(r, true);
+}
+
+/* Is perl asked before a job has its slot? */
+static bool asks_ahead(const struct run *r)
+{
+	return perl_used(r->cfg->perl) && !perl_wants_slot(r->cfg->perl);
+}
+
+bool feed_skips(struct run *r, struct task *t)
+{
+	uint64_t seq = t->seq;
+	if (t->perl || !perl_used(r->cfg->perl))
+		return false;
+	if (builder_ask_perl(&r->b, &t, 1) != 0)
+		run_fail(r, NULL);
+	if (!t)
+		skipped(r, seq);
+	return !t;
+}
+
 struct task *feed_next(struct run *r)
 {
 	struct task *t = r->again.head;
@@ -66,9 +139,16 @@ struct task *feed_next(struct run *r)
 		task_del(&r->again, t);
 		return t;
 	}
-	while (template_uses_total(r->b.command) && r->b.total < 0)
+	while (needs_total(r) && r->b.total < 0)
 		if (!feed_look_ahead(r) && !r->input_over)
 			return NULL;
+	if (asks_ahead(r)) {
+		while (r->ready.head && !r->ready.head->perl && !r->no_more)
+			ask_ahead(r);
+		fill_ready(r);
+		if (r->no_more)
+			return NULL;
+	}
 	if ((t = r->ready.head)) {
 		task_del(&r->ready, t);
 		return t;
@@ -98,6 +178,12 @@ static void say_head(struct run *r, struct task *t)
 static void start_task(struct run *r, struct task *t)
 {
 	t->slot = prong_next_slot(r->pool);
+	if (feed_skips(r, t))
+		return;
+	if (r->failure) { /* perl's: said already */
+		task_free(t);
+		return;
+	}
 	if (builder_prepare(&r->b, t) != 0) {
 		run_fail(r, NULL);
 		task_free(t);

@@ -48,6 +48,17 @@ bool regex_find(const struct regex *re, const char *s, size_t len, size_t from,
 	return true;
 }
 
+size_t regex_groups(const struct regex *re, const char *s, size_t len, struct span *v, size_t max)
+{
+	int n = pcre2_match(re->code, (PCRE2_SPTR)s, len, 0, PCRE2_ANCHORED, re->data, NULL);
+	PCRE2_SIZE *from = pcre2_get_ovector_pointer(re->data);
+	size_t i = 0;
+	for (; n > 0 && i < (size_t)n && i < max; i++)
+		v[i] = from[2 * i] == PCRE2_UNSET ? (struct span){ 0, 0 }
+		                                  : (struct span){ from[2 * i], from[2 * i + 1] };
+	return i;
+}
+
 void regex_free(struct regex *re)
 {
 	if (!re)
@@ -72,6 +83,12 @@ bool regex_find(const struct regex *re, const char *s, size_t len, size_t from,
 {
 	(void)re, (void)s, (void)len, (void)from, (void)match, (void)group;
 	return false;
+}
+
+size_t regex_groups(const struct regex *re, const char *s, size_t len, struct span *v, size_t max)
+{
+	(void)re, (void)s, (void)len, (void)v, (void)max;
+	return 0;
 }
 
 void regex_free(struct regex *re)

@@ -15,6 +15,8 @@ struct regex *regex_new(const char *pattern, bool lazy, const char *what);
 /* Leftmost match at or after `from`; group is that of the first parentheses, empty if none. */
 bool regex_find(const struct regex *re, const char *s, size_t len, size_t from,
                 struct span *match, struct span *group);
+/* A match at the very beginning: it and its groups go to v[]; returns how many, 0: none. */
+size_t regex_groups(const struct regex *re, const char *s, size_t len, struct span *v, size_t max);
 void regex_free(struct regex *re);
 
 #endif

@@ -27,6 +27,7 @@ struct run {
 	struct tally tally;
 	struct median times;      /* for --timeout N% */
 	struct task_list running, again, ready; /* ready: read ahead for {##} */
+	size_t ask_ahead;         /* tasks that perl is asked about at once */
 	uint64_t seq, started, finished;
 	struct gate gate;         /* --memfree and its like */
 	double delay;             /* --delay; auto changes it */
@@ -53,6 +54,8 @@ void run_watch_input(struct run *r, bool on);
 /* The next task, or NULL: none now. */
 struct task *feed_next(struct run *r);
 void feed_fill(struct run *r); /* start what there is room for */
+/* Ask perl about a task that has its slot now; true: it is skipped, and gone. */
+bool feed_skips(struct run *r, struct task *t);
 /* Read some more input to learn the total; true: there may be more at once. */
 bool feed_look_ahead(struct run *r);
 

@@ -299,6 +299,8 @@ static void dry_run(struct run *r, unsigned jobs)
 	for (;;) {
 		while (!r->no_more && (t = feed_next(r))) {
 			t->slot = (unsigned)((t->seq - 1) % jobs) + 1;
+			if (feed_skips(r, t))
+				continue;
 			builder_prepare(&r->b, t);
 			struct output o = { .seq = t->seq, .tag = t->tag,
 				            .head = shown(r, t, &text),
@@ -398,6 +400,7 @@ static void tear_down(struct run *r)
 	if (r->summary)
 		summary_free(r->summary);
 	pack_free(r->pack);
+	perl_free(r->cfg->perl);
 	builder_free(&r->b);
 	median_free(&r->times);
 }

@@ -37,6 +37,7 @@ void task_free(struct task *t)
 {
 	free(t->tag);
 	free(t->dir);
+	perl_values_free(t->perl);
 	free(t);
 }
 
@@ -85,6 +86,8 @@ int builder_init(struct builder *b, const struct config *cfg, const struct host 
 		return -EINVAL;
 	b->nice = nice_to_add(cfg);
 	b->direct = !cfg->tty && direct_ok(b->command, &host->shell, environ);
+	if (cfg->filter && !(b->filter = template_filter(cfg, names)))
+		return -EINVAL;
 	if (cfg->tagstring && !(b->tag = template_text(cfg, names, cfg->tagstring)))
 		return -EINVAL;
 	if (cfg->workdir && !(b->dir = template_text(cfg, names, cfg->workdir)))
@@ -99,6 +102,7 @@ void builder_free(struct builder *b)
 		template_free(b->tag);
 	if (b->dir)
 		template_free(b->dir);
+	template_free(b->filter);
 	buf_free(&b->text);
 	buf_free(&b->words);
 	for (size_t i = 0; i < sizeof b->env / sizeof *b->env; i++)
@@ -114,7 +118,53 @@ static struct args args_of(const struct task *t)
 static struct job_context context(const struct builder *b, const struct task *t)
 {
 	return (struct job_context){ .seq = t->seq, .slot = t->slot, .slots = b->slots,
-		                    .total = b->total };
+		                    .total = b->total, .perl = t->perl };
+}
+
+/* The values of --filter's replacement strings, for perl; v[] points into text. */
+static size_t put_of(struct builder *b, const struct task *t, struct buf *text, char ***v)
+{
+	struct args a = args_of(t);
+	struct job_context c = context(b, t);
+	size_t n = template_put(b->filter, &a, &c, text);
+	char *s = text->s;
+	*v = xrealloc(NULL, (n + 1) * sizeof **v);
+	for (size_t i = 0; i < n; i++, s += strlen(s) + 1)
+		(*v)[i] = s;
+	return n;
+}
+
+int builder_ask_perl(struct builder *b, struct task **v, size_t n)
+{
+	struct perl_job *jobs = xrealloc(NULL, n * sizeof *jobs);
+	struct perl_values **values = xrealloc(NULL, n * sizeof *values);
+	struct buf *text = b->filter ? xrealloc(NULL, n * sizeof *text) : NULL;
+	char **put;
+	for (size_t i = 0; i < n; i++) {
+		jobs[i] = (struct perl_job){ .args = args_of(v[i]), .seq = v[i]->seq,
+			                     .slot = v[i]->slot };
+		if (!b->filter)
+			continue;
+		text[i] = (struct buf){ 0 };
+		jobs[i].put.n = put_of(b, v[i], &text[i], &put);
+		jobs[i].put.v = put;
+	}
+	int e = perl_eval(b->cfg->perl, jobs, n, b->total, b->slots, values);
+	for (size_t i = 0; i < n; i++) {
+		if (b->filter) {
+			buf_free(&text[i]);
+			free((void *)(uintptr_t)jobs[i].put.v);
+		}
+		v[i]->perl = values[i];
+		if (e != 0 || values[i])
+			continue;
+		task_free(v[i]);
+		v[i] = NULL;
+	}
+	free(text);
+	free(values);
+	free(jobs);
+	return e;
 }
 
 const char *builder_command(struct builder *b, const struct task *t)

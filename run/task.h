@@ -17,6 +17,7 @@ struct task {
 	int64_t sent[2];  /* bytes of live output seen */
 	char *tag;        /* NULL: none */
 	char *dir;        /* working directory; NULL: here */
+	struct perl_values *perl; /* what {= =} gave; NULL: not asked yet */
 	size_t n;
 	char *v[];        /* the arguments */
 };
@@ -35,7 +36,7 @@ void task_del(struct task_list *l, struct task *t);
 struct builder {
 	const struct config *cfg;
 	const struct host *host;
-	struct template *command, *tag, *dir;
+	struct template *command, *tag, *dir, *filter;
 	bool direct;        /* the command needs no shell */
 	int64_t total;      /* for {##} */
 	int nice;           /* to be added */
@@ -52,6 +53,9 @@ void builder_free(struct builder *b);
 const char *builder_command(struct builder *b, const struct task *t);
 /* Submit it; t->slot must be set.  The pool's id, or -errno after a warning. */
 int64_t builder_submit(struct builder *b, struct prong *pool, struct task *t);
+/* Ask perl for n tasks in one go; v[i] becomes NULL if it is to be skipped (it is freed).
+ * -1 after a message. */
+int builder_ask_perl(struct builder *b, struct task **v, size_t n);
 /* Set t->tag and t->dir from their templates. */
 int builder_prepare(struct builder *b, struct task *t);
 

@@ -5,6 +5,7 @@
 
 #include "buf.h"
 #include "config.h"
+#include "perl.h"
 #include "source.h"
 
 /* What an expansion may depend on besides the values. */
@@ -13,6 +14,8 @@ struct job_context {
 	unsigned slot;  /* {%}, from 1 */
 	unsigned slots; /* how many there are, for {0%} */
 	int64_t total;  /* {##}; -1: not known */
+	const struct perl_values *perl; /* what the expressions gave; NULL: ask now */
+	size_t first;   /* the values to expand begin with this one of the job's */
 };
 
 struct template;
@@ -32,6 +35,11 @@ bool template_uses_total(const struct template *t);
 /* {uniq} or {choose_k} rejects these values: the job is skipped. */
 bool template_skips(const struct template *t, const struct args *a);
 void template_free(struct template *t);
+/* --filter: tell perl the condition; the template it returns gives its values (filter.c). */
+struct template *template_filter(const struct config *cfg, const struct names *names);
+/* The values for perl_job.put, NUL-terminated in `text`; returns how many. */
+size_t template_put(const struct template *t, const struct args *a, const struct job_context *c,
+                    struct buf *text);
 
 /* For packing: the bytes of the command without values, what one more value adds, and what
  * the positional strings add for these values. */
