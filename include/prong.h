@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
+#include <sys/select.h> /* sigset_t: signal.h hides it from strict C99 */
 #include <sys/types.h>
 
 #ifdef __cplusplus
@@ -61,7 +62,7 @@ enum prong_stdio_how {
 	PRONG_MERGE    /* err only: the same as out */
 };
 struct prong_stdio {
-	int how, fd;
+	int how, fd; /* how: enum prong_stdio_how */
 };
 
 /* Options of prong_open().  Zero in any field means the default. */
@@ -140,6 +141,7 @@ struct prong_captured {
 	int64_t len; /* bytes, as of the leader's exit */
 };
 
+/* What became of a try of a job. */
 struct prong_result {
 	int how;          /* enum prong_how */
 	int status;       /* exit code, signal or errno, according to how */
@@ -154,6 +156,7 @@ struct prong_result {
 	struct prong_captured res; /* what a function wrote to result_fd */
 };
 
+/* What prong_wait() tells. */
 enum prong_event_type {
 	PRONG_STARTED = 1, /* the job runs; result->pid and start_ns are set */
 	PRONG_OUTPUT,      /* data, len bytes of stream 1 or 2 */
@@ -228,8 +231,8 @@ unsigned prong_ending(const struct prong *pool);
  * like epoll: then give the pool a thread, or a turn with timeout 0. */
 int prong_fd(const struct prong *pool);
 
-/* Have prong_wait() report PRONG_READY with this tag while fd can be read (on = PRONG_READ)
- * or written without blocking (PRONG_WRITE), or either; level triggered; a hang-up or error
+/* Watch fd for the host: prong_wait() reports PRONG_READY with this tag while it can be read
+ * (on = PRONG_READ) or written without blocking (PRONG_WRITE), or either; level triggered; a hang-up or error
  * counts as all that is watched for.  Once more with the same fd replaces on and tag; 0 stops
  * it (do so before closing fd).  For hosts without an event loop.  -EPERM: a file that is
  * always ready (regular files); -ENOENT: 0 for an fd not watched; -EINVAL, -ENOMEM, -EBADF. */
@@ -238,10 +241,10 @@ int prong_watch(struct prong *pool, int fd, int on, void *tag);
 /* Make prong_wait() return a PRONG_WOKEN event.  Any thread, any signal handler. */
 int prong_wake(struct prong *pool);
 
-const char *prong_strerror(int err);     /* text for a (negative or positive) errno */
-const char *prong_step_name(int step);   /* "exec", "chdir", ... */
-const char *prong_signal_name(int sig);  /* "TERM", ...; NULL if it has none */
-unsigned prong_version(void);            /* PRONG_VERSION of the library */
+const char *prong_strerror(int err);     /* the text of an errno, negative or positive */
+const char *prong_step_name(int step);   /* the name of a step: "exec", "chdir", ... */
+const char *prong_signal_name(int sig);  /* the name of a signal: "TERM", ...; NULL if it has none */
+unsigned prong_version(void);            /* the library's own PRONG_VERSION */
 
 #ifdef __cplusplus
 }
