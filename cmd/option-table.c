@@ -86,6 +86,8 @@ const struct option options[] = {
 	{ "line-buffer linebuffer lb", 0, ARG_NONE, set_output, 0, OUTPUT_LINE, NULL, "whole lines, at once" },
 	{ "tag", 0, ARG_NONE, set_bool, AT(tag), 1, NULL, "the values and a tab before each line" },
 	{ "tagstring tag-string", 0, ARG_NEEDED, set_tagstring, 0, 0, "STR", "STR and a tab before each line; may hold {}" },
+	{ "results res", 0, ARG_NEEDED, set_string, AT(results), 0, "NAME", "keep output in files: a directory, a template with {}, or one FILE.csv .tsv .json .sqlite" },
+	{ "files output-as-files outputasfiles", 0, ARG_NONE, set_bool, AT(files), 1, NULL, "print the name of a file with the output" },
 	{ "capture", 0, ARG_NEEDED, set_capture, 0, 0, "HOW", "file or pipe: how output is collected" },
 	{ "tmpdir tempdir", 0, ARG_NEEDED, set_string, AT(tmpdir), 0, "DIR", "where output waits; default $TMPDIR, /tmp" },
 	{ "verbose", 't', ARG_NONE, set_bool, AT(verbose), 1, NULL, "each command on stderr when it starts" },

@@ -277,5 +277,7 @@ int options_parse(struct config *cfg, int argc, char **argv)
 	if (cfg->tty)
 		cfg->output = OUTPUT_UNGROUP;
 	cfg->perl = perl_new();
+	if (cfg->files && cfg->output == OUTPUT_LINE)
+		cfg->output = OUTPUT_GROUP; /* there is nothing to print but a name */
 	return -1;
 }

@@ -106,6 +106,8 @@ struct config {
 	/* output */
 	enum output_mode output;
 	bool keep_order;
+	const char *results;   /* --results: directory, template, or FILE.csv .tsv .json .sqlite */
+	bool files;            /* --files */
 	bool tag;
 	const char *tagstring; /* template; NULL: the values, tab separated */
 	bool verbose;          /* -t / --verbose: command on stderr */

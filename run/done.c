@@ -1,9 +1,12 @@
 /* done.c - what ended: try again, log, print, count, remember for the summary. */
 #include "run-impl.h"
 
+#include "copy.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -42,22 +45,51 @@ static void last_line(const struct prong_captured *c, char *buf, size_t size)
 		memmove(buf, nl + 1, strlen(nl));
 }
 
-static void note_failure(struct run *r, struct task *t, const struct prong_result *res)
+static void note_failure(struct run *r, struct task *t, const struct prong_result *res,
+                         const struct prong_captured *err)
 {
 	char line[512];
 	int64_t oom = res->how == PRONG_SIGNALED ? oom_count() : r->oom;
-	last_line(&res->err, line, sizeof line);
+	last_line(err, line, sizeof line);
 	summary_add(r->summary, t->seq, builder_command(&r->b, t), res, oom > r->oom,
 	            *line ? line : NULL);
 	r->oom = oom;
 }
 
+/* What the job wrote, as far as it is in a file. */
+static void captured(const struct task *t, const struct prong_result *res,
+                     struct prong_captured c[2])
+{
+	struct stat st;
+	c[0] = res->out;
+	c[1] = res->err;
+	for (int i = 0; i < 2 && t->kept; i++)
+		if (t->kept->fd[i] >= 0 && fstat(t->kept->fd[i], &st) == 0)
+			c[i] = (struct prong_captured){ t->kept->fd[i], st.st_size };
+}
+
+void done_keep(struct run *r, struct task *t, const struct prong_event *ev)
+{
+	struct target to = { .fd = t->kept ? t->kept->fd[ev->stream - 1] : -1 };
+	int e = to.fd >= 0 ? write_full(&to, ev->data, ev->len) : 0;
+	if (e == 0)
+		return;
+	errno = -e;
+	warn("cannot write '%s':", t->kept->path[ev->stream - 1]);
+	run_fail(r, NULL);
+}
+
+/* Not what is in files that stay; --files: the name of one. */
 static void print_output(struct run *r, struct task *t, const struct prong_result *res)
 {
-	struct output o = { .seq = t->seq, .tag = t->tag, .fd = { res->out.fd, res->err.fd },
+	bool kept = t->kept && r->cfg->output != OUTPUT_LINE, in_tree = kept && !r->cfg->files;
+	struct output o = { .seq = t->seq, .tag = t->tag,
+		            .fd = { kept ? -1 : res->out.fd, res->err.fd },
 		            .len = { res->out.len, res->err.len } };
 	char *head = NULL;
-	if (r->cfg->verbose_stdout && r->cfg->output != OUTPUT_LINE)
+	if (kept && r->cfg->files && !t->kept->listed)
+		o.head = t->kept->path[0];
+	else if (r->cfg->verbose_stdout && r->cfg->output != OUTPUT_LINE && !in_tree)
 		o.head = head = xstrdup(builder_command(&r->b, t));
 	run_hide_progress(r);
 	run_check_sink(r, sink_done(r->sink, &o));
@@ -71,13 +103,14 @@ static void not_started(struct run *r, struct task *t, const struct prong_result
 	     prong_step_name(res->step), prong_strerror(res->status));
 }
 
-static void count(struct run *r, struct task *t, const struct prong_result *res)
+static void count(struct run *r, struct task *t, const struct prong_result *res,
+                  const struct prong_captured *err)
 {
 	if (res->how == PRONG_CANCELLED && r->ended)
 		return; /* our doing, not the job's */
 	r->finished++;
 	if (job_status(res) != 0 && !r->signal)
-		note_failure(r, t, res);
+		note_failure(r, t, res, err);
 	if (tally_add(&r->tally, res)) {
 		if (r->cfg->halt.when == HALT_NOW)
 			run_end_all(r);
@@ -100,15 +133,36 @@ static bool by_shell_instead(struct run *r, struct task *t, const struct prong_r
 	return true;
 }
 
+static void log_job(struct run *r, struct task *t, const struct prong_result *res,
+                    int64_t received)
+{
+	if (!strcmp(r->cfg->joblog, "-"))
+		run_check_sink(r, sink_flush(r->sink));
+	if (joblog_add(r->log, t->seq, builder_command(&r->b, t), res, 0, received) < 0)
+		run_fail(r, "--joblog: cannot write: the job log is incomplete");
+}
+
+/* It has ended by itself: written down, so that --resume does not run it again. */
+static void record(struct run *r, struct task *t, const struct prong_result *res,
+                   int64_t received)
+{
+	if (r->log && res->pid)
+		log_job(r, t, res, received);
+	if (t->kept && results_end(t) != 0)
+		run_fail(r, NULL);
+}
+
 void done_job(struct run *r, struct task *t, const struct prong_result *res)
 {
+	struct prong_captured c[2];
 	if (by_shell_instead(r, t, res))
 		return;
 	task_del(&r->running, t);
 	t->tries++;
 	if (r->cfg->delay_auto)
 		r->delay *= job_status(res) ? 1.3 : 0.9;
-	check_room(r, &res->out);
+	captured(t, res, c);
+	check_room(r, &c[0]);
 	if (wants_retry(r, t, res)) {
 		t->by_shell = t->evicted = t->suspended = false;
 		free(t->tag);
@@ -120,18 +174,11 @@ void done_job(struct run *r, struct task *t, const struct prong_result *res)
 		median_add(&r->times, timing_now() - t->started);
 	if (res->how == PRONG_NOTSTARTED)
 		not_started(r, t, res);
-	if (r->log && res->pid) {
-		if (!strcmp(r->cfg->joblog, "-"))
-			run_check_sink(r, sink_flush(r->sink));
-		int64_t received = res->out.fd >= 0 ? res->out.len : t->sent[0];
-		int e = joblog_add(r->log, t->seq, builder_command(&r->b, t), res, 0, received);
-		if (e < 0)
-			run_fail(r, "--joblog: cannot write: the job log is incomplete");
-	}
+	if (res->how != PRONG_CANCELLED || !r->ended)
+		record(r, t, res, c[0].fd >= 0 ? c[0].len : t->sent[0]);
 	print_output(r, t, res);
-	if (res->out.len > 0) /* before its file is emptied: others may be out of room now */
-		check_room(r, &res->out);
-	count(r, t, res);
+	if (c[0].len > 0) /* before its file is emptied: others may be out of room now */
+		check_room(r, &c[0]);
+	count(r, t, res, &c[1]);
 	task_free(t);
 }
-

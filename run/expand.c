@@ -6,6 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+size_t template_lead(const struct template *t)
+{
+	size_t lead = 0;
+	for (size_t i = 0; i < t->n; i++) {
+		if (t->v[i].kind > SEG_BREAK)
+			return lead;
+		lead += t->v[i].kind == SEG_TEXT ? strlen(t->v[i].text) : 1;
+	}
+	return SIZE_MAX;
+}
+
 bool template_uses_total(const struct template *t)
 {
 	for (size_t i = 0; i < t->n; i++)

@@ -1,6 +1,8 @@
 /* feed.c - from input to started jobs: retries first, then what was read ahead, then input. */
 #include "run-impl.h"
 
+#include "copy.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -175,6 +177,18 @@ static void say_head(struct run *r, struct task *t)
 	run_check_sink(r, sink_data(r->sink, t->seq, t->tag, 1, "\n", 1));
 }
 
+/* -v with output in files: so is the command. */
+static void keep_head(struct run *r, struct task *t)
+{
+	struct target to = { .fd = t->kept->fd[0] };
+	const char *text = builder_command(&r->b, t);
+	int e = write_full(&to, text, strlen(text));
+	if (e == 0)
+		e = write_full(&to, "\n", 1);
+	if (e != 0)
+		run_fail(r, "cannot write into a file for output");
+}
+
 static void start_task(struct run *r, struct task *t)
 {
 	t->slot = prong_next_slot(r->pool);
@@ -184,11 +198,14 @@ static void start_task(struct run *r, struct task *t)
 		task_free(t);
 		return;
 	}
-	if (builder_prepare(&r->b, t) != 0) {
+	if (builder_prepare(&r->b, t) != 0 ||
+	    (r->results && results_begin(r->results, &r->b, t) != 0)) {
 		run_fail(r, NULL);
 		task_free(t);
 		return;
 	}
+	if (t->kept && r->cfg->verbose_stdout && r->cfg->output != OUTPUT_LINE)
+		keep_head(r, t);
 	if (r->cfg->verbose)
 		say_command(r, t);
 	t->id = builder_submit(&r->b, r->pool, t);

@@ -7,6 +7,7 @@
 #include "joblog.h"
 #include "pack.h"
 #include "progress.h"
+#include "results.h"
 #include "run.h"
 #include "sink.h"
 #include "task.h"
@@ -21,6 +22,7 @@ struct run {
 	struct prong *pool;
 	struct sink *sink;
 	struct joblog *log;
+	struct results *results;  /* NULL: output is printed */
 	struct progress *progress;
 	struct config cfg_shown;  /* for a progress that SIGUSR2 turned on */
 	struct summary *summary;
@@ -60,6 +62,8 @@ bool feed_skips(struct run *r, struct task *t);
 bool feed_look_ahead(struct run *r);
 
 /* ---- done.c: what ended ---- */
+/* Bytes of a running job that also go into a file. */
+void done_keep(struct run *r, struct task *t, const struct prong_event *ev);
 void done_job(struct run *r, struct task *t, const struct prong_result *res);
 
 #endif

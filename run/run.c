@@ -4,6 +4,7 @@
  * input, signals, the guardian's death) is one fd there. */
 #include "run-impl.h"
 
+#include "dirs.h"
 #include "jobs.h"
 
 #include <errno.h>
@@ -180,6 +181,7 @@ static void live_output(struct run *r, const struct prong_event *ev)
 {
 	struct task *t = ev->tag;
 	t->sent[ev->stream - 1] += (int64_t)ev->len;
+	done_keep(r, t, ev);
 	run_hide_progress(r);
 	run_check_sink(r, sink_data(r->sink, t->seq, t->tag, ev->stream, ev->data, ev->len));
 }
@@ -351,8 +353,7 @@ static bool go_on(void *arg)
 /* Better said once, now, than by every job. */
 static bool tmpdir_usable(const struct config *cfg)
 {
-	const char *env = getenv("TMPDIR");
-	const char *dir = cfg->tmpdir ? cfg->tmpdir : env && *env ? env : "/tmp";
+	const char *dir = tmpdir_of(cfg);
 	if (cfg->output == OUTPUT_UNGROUP || cfg->dry_run || access(dir, W_OK | X_OK) == 0)
 		return true;
 	warn("cannot keep output in '%s' (%s); name a directory with --tmpdir", dir,
@@ -381,6 +382,9 @@ static bool set_up(struct run *r, unsigned jobs)
 	r->b.total = r->tally.total = pack_total(r->pack);
 	r->wants_total = r->tally.total < 0 &&
 	                 (((cfg->bar || cfg->eta) && !cfg->total_jobs) || (cfg->halt.when && cfg->halt.limit.percent));
+	if (results_kind(cfg) == RESULTS_FILES && !cfg->dry_run &&
+	    !(r->results = results_new(cfg, inputs_header(r->in))))
+		return false;
 	if (cfg->joblog && !cfg->dry_run && !(r->log = joblog_open(cfg->joblog)))
 		return false;
 	return open_pool(r, jobs) == 0;
@@ -395,6 +399,7 @@ static void tear_down(struct run *r)
 	prong_close(r->pool);
 	if (r->log)
 		joblog_close(r->log);
+	results_free(r->results);
 	if (r->sink)
 		sink_free(r->sink);
 	if (r->summary)

@@ -1,19 +1,13 @@
 /* sink.c - prints finished jobs, in their order if asked; never starts or judges them. */
 #include "sink-impl.h"
 
+#include "dirs.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-static const char *spool_place(const struct config *cfg)
-{
-	const char *env = getenv("TMPDIR");
-	if (cfg->tmpdir)
-		return cfg->tmpdir;
-	return env && *env ? env : "/tmp";
-}
 
 struct sink *sink_new(const struct config *cfg, int out_fd, int err_fd)
 {
@@ -21,7 +15,7 @@ struct sink *sink_new(const struct config *cfg, int out_fd, int err_fd)
 	memset(s, 0, sizeof *s);
 	outbuf_init(&s->out, out_fd, err_fd);
 	order_init(&s->order);
-	s->spool = spool_new(spool_place(cfg));
+	s->spool = spool_new(tmpdir_of(cfg));
 	s->ungroup = cfg->output == OUTPUT_UNGROUP;
 	s->keep = cfg->keep_order && !s->ungroup;
 	return s;

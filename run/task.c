@@ -1,6 +1,9 @@
 /* task.c - turn a record into a job: template, tag, directory, environment, spec. */
 #include "task.h"
 
+#include "dirs.h"
+#include "results.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -8,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -38,6 +40,7 @@ void task_free(struct task *t)
 	free(t->tag);
 	free(t->dir);
 	perl_values_free(t->perl);
+	kept_free(t->kept);
 	free(t);
 }
 
@@ -176,7 +179,7 @@ const char *builder_command(struct builder *b, const struct task *t)
 	return b->text.s ? b->text.s : "";
 }
 
-static char *expand_text(struct builder *b, const struct template *tp, const struct task *t)
+char *builder_text(struct builder *b, const struct template *tp, const struct task *t)
 {
 	struct args a = args_of(t);
 	struct job_context c = context(b, t);
@@ -196,21 +199,6 @@ static char *joined(struct builder *b, const struct task *t)
 	return xstrdup(b->text.s ? b->text.s : "");
 }
 
-/* mkdir -p: as under GNU parallel, --wd makes what is missing. */
-static int make_dirs(char *path)
-{
-	for (char *p = path + 1; *p; p++) {
-		if (*p != '/')
-			continue;
-		*p = '\0';
-		int e = mkdir(path, 0777);
-		*p = '/';
-		if (e != 0 && errno != EEXIST)
-			return -errno;
-	}
-	return mkdir(path, 0777) == 0 || errno == EEXIST ? 0 : -errno;
-}
-
 static int set_dir(struct builder *b, struct task *t)
 {
 	if (!strcmp(b->cfg->workdir, "...")) {
@@ -221,9 +209,9 @@ static int set_dir(struct builder *b, struct task *t)
 		         (long)getpid(), (unsigned long long)t->seq);
 		t->dir = xstrdup(path);
 	} else {
-		t->dir = expand_text(b, b->dir, t);
+		t->dir = builder_text(b, b->dir, t);
 	}
-	int e = make_dirs(t->dir);
+	int e = dirs_make(t->dir); /* as under GNU parallel */
 	if (e != 0)
 		warn("--wd: cannot make the directory '%s': %s", t->dir, prong_strerror(e));
 	return e;
@@ -232,7 +220,7 @@ static int set_dir(struct builder *b, struct task *t)
 int builder_prepare(struct builder *b, struct task *t)
 {
 	if (b->tag)
-		t->tag = expand_text(b, b->tag, t);
+		t->tag = builder_text(b, b->tag, t);
 	else if (b->cfg->tag)
 		t->tag = joined(b, t);
 	return b->dir && !t->dir ? set_dir(b, t) : 0;
@@ -301,11 +289,15 @@ static struct prong_stdio input_of(const struct builder *b)
 	return (struct prong_stdio){ .how = PRONG_NULL };
 }
 
-static int output_how(const struct config *cfg)
+static struct prong_stdio output_of(const struct config *cfg, const struct task *t, int i)
 {
 	if (cfg->output == OUTPUT_LINE)
-		return PRONG_PIPE;
-	return cfg->output == OUTPUT_UNGROUP ? PRONG_INHERIT : PRONG_FILE;
+		return (struct prong_stdio){ .how = PRONG_PIPE };
+	if (t->kept && t->kept->fd[i] >= 0)
+		return (struct prong_stdio){ .how = PRONG_FD, .fd = t->kept->fd[i] };
+	return (struct prong_stdio){
+		.how = cfg->output == OUTPUT_UNGROUP ? PRONG_INHERIT : PRONG_FILE,
+	};
 }
 
 int64_t builder_submit(struct builder *b, struct prong *pool, struct task *t)
@@ -314,7 +306,6 @@ int64_t builder_submit(struct builder *b, struct prong *pool, struct task *t)
 	char *env[8];
 	char *const *argv;
 	const char *by_shell[] = { b->host->shell.path, "-c", NULL, NULL };
-	int how = output_how(cfg);
 	build_env(b, t, env);
 	if (b->direct && !t->by_shell) {
 		argv = words_argv(b, t);
@@ -328,7 +319,7 @@ int64_t builder_submit(struct builder *b, struct prong *pool, struct task *t)
 		pool,
 		PRONG_SPEC(.argv = argv, .path = argv == (char *const *)by_shell ? argv[0] : NULL,
 	                   .setenv = env, .mark = env[0], .cwd = t->dir, .in = input_of(b),
-	                   .out = { .how = how }, .err = { .how = how }, .nice = b->nice,
+	                   .out = output_of(cfg, t, 0), .err = output_of(cfg, t, 1), .nice = b->nice,
 	                   .flags = PRONG_KEEP_FDS | (cfg->sweep ? PRONG_SWEEP : 0u) |
 	                            (foreground ? PRONG_FOREGROUND : cfg->tty ? 0u : PRONG_NEW_SESSION),
 	                   .tty_fd = b->host->tty_fd, .timeout_ms = timeout, .tag = t));

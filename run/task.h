@@ -18,6 +18,7 @@ struct task {
 	char *tag;        /* NULL: none */
 	char *dir;        /* working directory; NULL: here */
 	struct perl_values *perl; /* what {= =} gave; NULL: not asked yet */
+	struct kept *kept; /* files its output stays in (results.h); NULL: none */
 	size_t n;
 	char *v[];        /* the arguments */
 };
@@ -56,6 +57,8 @@ int64_t builder_submit(struct builder *b, struct prong *pool, struct task *t);
 /* Ask perl for n tasks in one go; v[i] becomes NULL if it is to be skipped (it is freed).
  * -1 after a message. */
 int builder_ask_perl(struct builder *b, struct task **v, size_t n);
+/* One of the text templates, expanded; the caller frees it. */
+char *builder_text(struct builder *b, const struct template *tp, const struct task *t);
 /* Set t->tag and t->dir from their templates. */
 int builder_prepare(struct builder *b, struct task *t);
 

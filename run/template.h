@@ -30,6 +30,8 @@ struct template *template_text(const struct config *cfg, const struct names *nam
 /* The command line for the shell: values quoted as GNU parallel quotes them. */
 void template_expand(const struct template *t, const struct args *a,
                      const struct job_context *c, struct buf *out);
+/* Bytes of plain text before the first replacement string; SIZE_MAX: there is none. */
+size_t template_lead(const struct template *t);
 /* Is {##} or {0#} in it?  Then all input must have been read before the first job. */
 bool template_uses_total(const struct template *t);
 /* {uniq} or {choose_k} rejects these values: the job is skipped. */
