@@ -1,4 +1,4 @@
-/* help.c - the option table as --help, as completion of three shells, as roff. */
+/* help.c - the option table as --help and as roff. */
 #include "options.h"
 
 #include "buf.h"
@@ -51,77 +51,6 @@ int print_help(struct config *cfg, const struct option *o, const char *value)
 		printf("  %-28s %s\n", left, options[i].help);
 	}
 	return 1;
-}
-
-/* ---- completion ---- */
-
-static void bash_completion(void)
-{
-	printf("_prong() {\n"
-	       "\tlocal cur=${COMP_WORDS[COMP_CWORD]} i\n"
-	       "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
-	       "\t\tcase ${COMP_WORDS[i]} in -*) ;; *) _command_offset $i 2>/dev/null; return ;; esac\n"
-	       "\tdone\n"
-	       "\tCOMPREPLY=($(compgen -W '");
-	for (int i = 0; i < noptions && !declined(&options[i]); i++)
-		if (options[i].names && !one_letter(&options[i]))
-			printf("--%.*s ", name_len(&options[i]), options[i].names);
-	printf("' -- \"$cur\"))\n"
-	       "\t[[ $cur == -* ]] || COMPREPLY=($(compgen -c -- \"$cur\"))\n"
-	       "}\ncomplete -o default -F _prong prong\n");
-}
-
-/* Text inside single quotes; what would end them or begin a message is left out. */
-static void plain_text(const char *s, const char *without)
-{
-	for (; *s; s++)
-		if (!strchr(without, *s))
-			putchar(*s);
-}
-
-static void zsh_completion(void)
-{
-	printf("#compdef prong\n_arguments -S \\\n");
-	for (int i = 0; i < noptions && !declined(&options[i]); i++) {
-		const struct option *o = &options[i];
-		if (!o->names || one_letter(o))
-			continue;
-		printf("  '--%.*s%s[", name_len(o), o->names, o->arg == ARG_NEEDED ? "=" : "");
-		plain_text(o->help, "'[]\\");
-		printf("]%s%s%s' \\\n", o->meta ? ":" : "", o->meta ? o->meta : "",
-		       o->meta ? ":_files" : "");
-	}
-	printf("  '*::command:_normal'\n");
-}
-
-static void fish_completion(void)
-{
-	printf("complete -c prong -x -a '(__fish_complete_command)'\n");
-	for (int i = 0; i < noptions && !declined(&options[i]); i++) {
-		const struct option *o = &options[i];
-		if (!o->names || one_letter(o))
-			continue;
-		printf("complete -c prong -l %.*s", name_len(o), o->names);
-		if (o->letter)
-			printf(" -s %c", o->letter);
-		printf("%s -d '", o->arg == ARG_NEEDED ? " -r" : "");
-		plain_text(o->help, "'\\");
-		printf("'\n");
-	}
-}
-
-int print_completion(struct config *cfg, const struct option *o, const char *value)
-{
-	static const struct { const char *shell; void (*print)(void); } shells[] = {
-		{ "bash", bash_completion }, { "zsh", zsh_completion }, { "fish", fish_completion },
-	};
-	(void)cfg;
-	for (size_t i = 0; i < sizeof shells / sizeof *shells; i++)
-		if (!strcmp(value, shells[i].shell)) {
-			shells[i].print();
-			return 1;
-		}
-	return bad_value(o, value, "write bash, zsh or fish");
 }
 
 /* ---- the man page ---- */

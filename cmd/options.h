@@ -36,7 +36,7 @@ extern const int noptions;
 int bad_value(const struct option *o, const char *value, const char *mend);
 struct input_spec *add_input(struct config *cfg, enum input_kind kind, bool linked);
 
-/* help.c */
+/* help.c, complete.c */
 int print_help(struct config *cfg, const struct option *o, const char *value);
 int print_completion(struct config *cfg, const struct option *o, const char *value);
 int print_man(struct config *cfg, const struct option *o, const char *value);
