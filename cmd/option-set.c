@@ -277,6 +277,14 @@ SETTER(set_output)
 	return 0;
 }
 
+SETTER(set_resume)
+{
+	(void)value;
+	if ((int)cfg->resume < o->value) /* the one that asks for more */
+		cfg->resume = (enum resume_mode)o->value;
+	return 0;
+}
+
 SETTER(set_summary)
 {
 	(void)value;

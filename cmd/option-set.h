@@ -18,6 +18,7 @@ SETTER(set_repl);    /* the replacement string o->value */
 SETTER(set_rpl);
 SETTER(set_parens);
 SETTER(set_output);
+SETTER(set_resume);
 SETTER(set_summary);
 SETTER(set_capture);
 SETTER(set_file);

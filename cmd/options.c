@@ -5,6 +5,7 @@
 #include "defaults.h"
 #include "jobs.h"
 #include "pack.h"
+#include "resume.h"
 #include "perl.h"
 
 #include <ctype.h>
@@ -271,6 +272,8 @@ int options_parse(struct config *cfg, int argc, char **argv)
 	command.n--;
 	parse_words(cfg, &command);
 	if (be_semaphore(cfg) != 0 || check(cfg) != 0)
+		return 255;
+	if (resume_prepare(cfg) != 0)
 		return 255;
 	if (cfg->show_limits)
 		show_limits();

@@ -43,6 +43,9 @@ enum cpus { CPU_THREADS, CPU_CORES, CPU_SOCKETS };
 enum pack_mode { PACK_ONE, PACK_XARGS, PACK_SPREAD }; /* SPREAD: the last ones over all slots */
 enum trim { TRIM_AUTO, TRIM_NONE, TRIM_LEFT, TRIM_RIGHT, TRIM_BOTH };
 
+enum resume_mode { RESUME_NO, RESUME_MISSING, RESUME_FAILED, RESUME_RETRY };
+struct resume;
+
 enum output_mode { OUTPUT_GROUP, OUTPUT_LINE, OUTPUT_UNGROUP };
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
@@ -114,6 +117,8 @@ struct config {
 	bool verbose_stdout;   /* -v: command on stdout before the output */
 	bool dry_run;
 	const char *joblog;    /* path, "-" stdout; a leading '+' appends */
+	enum resume_mode resume;
+	struct resume *resumed; /* what the job log says; NULL: nothing */
 	enum when summary;     /* --summary / --no-summary / auto: stderr is a terminal */
 	bool bar, progress, eta;
 	int total_jobs;        /* --total-jobs: what they may believe; 0: find out */

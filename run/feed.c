@@ -2,6 +2,7 @@
 #include "run-impl.h"
 
 #include "copy.h"
+#include "resume.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,22 +12,40 @@
 enum { LOOK_AHEAD = 4096 }; /* records at a time, so that jobs are not kept waiting */
 enum { ASK_AHEAD_MAX = 256 };
 
+/* --resume: is this one in the job log, or among the results? */
+static bool done_before(struct run *r, struct task *t)
+{
+	const struct config *cfg = r->cfg;
+	bool by_tree = cfg->resume == RESUME_MISSING && !cfg->joblog && r->results;
+	if (by_tree ? !results_there(r->results, &r->b, t) : !resume_done(cfg->resumed, t->seq))
+		return false;
+	r->resumed++;
+	run_check_sink(r, sink_skip(r->sink, t->nth));
+	task_free(t);
+	return true;
+}
+
 /* A record became a task; NULL: {uniq} or {choose_k} skips it.  A skipped job counts as a
  * failed one, as under GNU parallel. */
 static struct task *numbered(struct run *r, const struct args *a)
 {
+	struct task *t;
 	r->seq++;
-	if (!template_skips(r->b.command, a))
-		return task_new(a, r->seq);
-	r->tally.failed++;
-	run_check_sink(r, sink_skip(r->sink, r->seq));
-	return NULL;
+	if (template_skips(r->b.command, a)) {
+		r->tally.failed++;
+		run_check_sink(r, sink_skip(r->sink, r->seq));
+		return NULL;
+	}
+	t = task_new(a, r->seq);
+	t->seq = resume_number(r->cfg->resumed, r->seq);
+	return done_before(r, t) ? NULL : t;
 }
 
 static void input_ended(struct run *r, int e)
 {
 	r->input_over = true;
-	r->b.total = r->tally.total = (int64_t)r->seq;
+	r->b.total = (int64_t)r->seq;
+	r->tally.total = (int64_t)(r->seq - r->resumed);
 	if (e == 0)
 		return;
 	if (e != -E2BIG)
@@ -81,7 +100,7 @@ static void ask_ahead(struct run *r)
 	size_t n = 0;
 	for (; t && n < r->ask_ahead; t = t->next, n++) {
 		v[n] = t;
-		seq[n] = t->seq;
+		seq[n] = t->nth;
 	}
 	for (size_t i = 0; i < n; i++)
 		task_del(&r->ready, v[i]);
@@ -123,7 +142,7 @@ static bool asks_ahead(const struct run *r)
 
 bool feed_skips(struct run *r, struct task *t)
 {
-	uint64_t seq = t->seq;
+	uint64_t seq = t->nth;
 	if (t->perl || !perl_used(r->cfg->perl))
 		return false;
 	if (builder_ask_perl(&r->b, &t, 1) != 0)
@@ -173,8 +192,8 @@ static void say_command(struct run *r, struct task *t)
 static void say_head(struct run *r, struct task *t)
 {
 	const char *text = builder_command(&r->b, t);
-	run_check_sink(r, sink_data(r->sink, t->seq, t->tag, 1, text, strlen(text)));
-	run_check_sink(r, sink_data(r->sink, t->seq, t->tag, 1, "\n", 1));
+	run_check_sink(r, sink_data(r->sink, t->nth, t->tag, 1, text, strlen(text)));
+	run_check_sink(r, sink_data(r->sink, t->nth, t->tag, 1, "\n", 1));
 }
 
 /* -v with output in files: so is the command. */

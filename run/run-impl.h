@@ -31,6 +31,7 @@ struct run {
 	struct task_list running, again, ready; /* ready: read ahead for {##} */
 	size_t ask_ahead;         /* tasks that perl is asked about at once */
 	uint64_t seq, started, finished;
+	uint64_t resumed;         /* done before: not run */
 	struct gate gate;         /* --memfree and its like */
 	double delay;             /* --delay; auto changes it */
 	double next_start;

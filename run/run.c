@@ -183,7 +183,7 @@ static void live_output(struct run *r, const struct prong_event *ev)
 	t->sent[ev->stream - 1] += (int64_t)ev->len;
 	done_keep(r, t, ev);
 	run_hide_progress(r);
-	run_check_sink(r, sink_data(r->sink, t->seq, t->tag, ev->stream, ev->data, ev->len));
+	run_check_sink(r, sink_data(r->sink, t->nth, t->tag, ev->stream, ev->data, ev->len));
 }
 
 static void handle(struct run *r, const struct prong_event *ev)
@@ -304,7 +304,7 @@ static void dry_run(struct run *r, unsigned jobs)
 			if (feed_skips(r, t))
 				continue;
 			builder_prepare(&r->b, t);
-			struct output o = { .seq = t->seq, .tag = t->tag,
+			struct output o = { .seq = t->nth, .tag = t->tag,
 				            .head = shown(r, t, &text),
 				            .fd = { -1, -1 } };
 			run_check_sink(r, sink_done(r->sink, &o));
@@ -380,12 +380,14 @@ static bool set_up(struct run *r, unsigned jobs)
 	r->b.slots = jobs;
 	r->pack = pack_new(cfg, r->in, r->b.command, jobs);
 	r->b.total = r->tally.total = pack_total(r->pack);
+	if (cfg->resume == RESUME_MISSING || cfg->resume == RESUME_FAILED)
+		r->tally.total = -1; /* what was done before does not count */
 	r->wants_total = r->tally.total < 0 &&
 	                 (((cfg->bar || cfg->eta) && !cfg->total_jobs) || (cfg->halt.when && cfg->halt.limit.percent));
 	if (results_kind(cfg) == RESULTS_FILES && !cfg->dry_run &&
 	    !(r->results = results_new(cfg, inputs_header(r->in))))
 		return false;
-	if (cfg->joblog && !cfg->dry_run && !(r->log = joblog_open(cfg->joblog)))
+	if (cfg->joblog && !cfg->dry_run && !(r->log = joblog_open(cfg->joblog, cfg->resume != RESUME_NO)))
 		return false;
 	return open_pool(r, jobs) == 0;
 }

@@ -25,7 +25,7 @@ struct task *task_new(const struct args *a, uint64_t seq)
 		bytes += strlen(a->v[i]) + 1;
 	struct task *t = xrealloc(NULL, bytes);
 	memset(t, 0, sizeof *t);
-	t->seq = seq;
+	t->seq = t->nth = seq;
 	t->n = a->n;
 	for (size_t i = 0; i < a->n; i++) {
 		t->v[i] = (char *)t + at;

@@ -63,7 +63,7 @@ static void lines(void **state)
 		"4\t:\t1795519403.065\t     0.000\t0\t42\t0\t2\ta\tb\n"
 		"5\t:\t1795519403.065\t     0.000\t0\t42\t127\t0\tnone\n"
 		"6\t:\t1795519403.065\t     0.000\t0\t42\t126\t0\tdir\n";
-	struct joblog *j = joblog_open(path);
+	struct joblog *j = joblog_open(path, false);
 	(void)state;
 	assert_non_null(j);
 	add(j, 1, "sleep 0.01", result(PRONG_EXITED, 3, 16));
@@ -80,7 +80,7 @@ static void newline_becomes_nul(void **state)
 {
 	static const char want[] =
 		HEADER "7\t:\t1795519403.065\t     0.000\t0\t42\t0\t0\t'a\0b\0'\n";
-	struct joblog *j = joblog_open(path);
+	struct joblog *j = joblog_open(path, false);
 	(void)state;
 	add(j, 7, "'a\nb\n'", result(PRONG_EXITED, 0, 0));
 	joblog_close(j);
@@ -96,7 +96,7 @@ static void plus_appends_without_header(void **state)
 	(void)state;
 	snprintf(plus, sizeof plus, "+%s", path);
 	for (uint64_t i = 0; i < 2; i++) {
-		struct joblog *j = joblog_open(plus);
+		struct joblog *j = joblog_open(plus, false);
 		add(j, i + 1, commands[i], result(PRONG_EXITED, 0, 0));
 		joblog_close(j);
 	}
@@ -107,7 +107,7 @@ static void old_log_is_overwritten(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 2; i++) {
-		struct joblog *j = joblog_open(path);
+		struct joblog *j = joblog_open(path, false);
 		if (i == 0)
 			add(j, 1, "x", result(PRONG_EXITED, 0, 0));
 		joblog_close(j);
@@ -119,9 +119,9 @@ static void errors(void **state)
 {
 	struct prong_result r = result(PRONG_EXITED, 0, 0);
 	(void)state;
-	assert_null(joblog_open("/nonexistent/dir/log"));
-	assert_null(joblog_open("/dev/full")); /* the header does not fit */
-	struct joblog *j = joblog_open("+/dev/full");
+	assert_null(joblog_open("/nonexistent/dir/log", false));
+	assert_null(joblog_open("/dev/full", false)); /* the header does not fit */
+	struct joblog *j = joblog_open("+/dev/full", false);
 	assert_non_null(j);
 	assert_int_equal(joblog_add(j, 1, "x", &r, 0, 0), -ENOSPC);
 	joblog_close(j);
