@@ -29,6 +29,18 @@ def tree(path):
             for f in pathlib.Path(path).rglob("*") if f.is_file()}
 
 
+def end_process(pid):
+    os.kill(pid, signal.SIGKILL)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and pathlib.Path(f"/proc/{pid}/environ").exists():
+        try:
+            if not pathlib.Path(f"/proc/{pid}/environ").read_bytes():
+                return  # a zombie
+        except OSError:
+            return
+        time.sleep(0.01)
+
+
 # ---- a directory ----
 
 def test_tree_of_two_sources():
@@ -89,7 +101,7 @@ def test_a_background_child_is_not_waited_for():
     start = time.monotonic()
     out("--results", "d", "sleep 60 & echo $! > pid; echo {}", ":::", "a")
     assert time.monotonic() - start < 50
-    os.kill(int(pathlib.Path("pid").read_text()), signal.SIGKILL)
+    end_process(int(pathlib.Path("pid").read_text()))
     assert tree("d")["1/a/stdout"] == b"a\n"
 
 
