@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -15,7 +16,7 @@
 
 enum { JOBS = 20 };
 
-static volatile sig_atomic_t heard;
+static atomic_int heard;
 
 static void on_chld(int sig)
 {
