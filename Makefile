@@ -2,7 +2,8 @@
 BUILD = build
 SOURCES = $(wildcard lib/*.c run/*.c cmd/*.c)
 
-.PHONY: all setup try check lint fmt asan valgrind fuzz bench install clean
+.PHONY: all setup try check lint fmt asan tsan valgrind posix musl static abi docs deb fuzz bench \
+  install clean
 
 all: setup
 	@test -d $(BUILD) || meson setup $(BUILD) --buildtype=release -Dtests=enabled
@@ -31,9 +32,42 @@ asan:
 	  -Db_sanitize=address,undefined -Db_lundef=false
 	@ninja -C build-asan && meson test -C build-asan --print-errorlogs --suite unit --suite cli
 
-valgrind: all
-	PRONG_SPAWN=fork valgrind -q --error-exitcode=9 --leak-check=full --track-fds=yes \
-	  --trace-children=no $(BUILD)/test_pool
+# A fork for each job: what a child with shared memory does to signals, TSan takes for ours.
+tsan:
+	@test -d build-tsan || CC=gcc meson setup build-tsan --werror -Dtests=enabled \
+	  -Db_sanitize=thread -Db_lundef=false
+	@ninja -C build-tsan && PRONG_SPAWN=fork meson test -C build-tsan --print-errorlogs --suite unit
+
+valgrind: all posix
+	tools/valgrind.sh $(BUILD) pool watch sigchld virtual
+	tools/valgrind.sh build-posix pool watch sigchld
+
+# Other systems' ways: libprong of POSIX calls; everything static, by musl and by glibc.
+posix:
+	@test -d build-posix || meson setup build-posix --buildtype=release --werror -Dtests=enabled \
+	  -Dlib_backend=posix
+	@ninja -C build-posix
+
+musl:
+	@test -d build-musl || CC=musl-gcc meson setup build-musl --buildtype=release --werror \
+	  -Dauto_features=disabled -Dstatic=true
+	@ninja -C build-musl
+
+static:
+	@test -d build-static || meson setup build-static --buildtype=release --werror \
+	  -Dtests=disabled -Dstatic=true
+	@ninja -C build-static
+
+# Record symbols and layouts on purpose: the tests compare with the record.
+abi: all
+	tools/abi.py --update include/prong.h $(BUILD)/libprong.so tests/api/abi
+	@git --no-pager diff --stat tests/api/abi
+
+docs: all
+	tools/docs.sh $(BUILD)
+
+deb:
+	tools/deb.sh
 
 fuzz: all
 	PRONG=$(CURDIR)/$(BUILD)/prong ARGDUMP=$(CURDIR)/$(BUILD)/argdump tools/fuzz.sh $(SECONDS)
@@ -45,4 +79,4 @@ install: all
 	meson install -C $(BUILD)
 
 clean:
-	rm -rf build build-asan build-clang
+	rm -rf build build-asan build-clang build-tsan build-posix build-musl build-static

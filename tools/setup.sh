@@ -15,7 +15,9 @@ pkg-config --exists cmocka 2>/dev/null || need="$need libcmocka-dev"
 pkg-config --exists libpcre2-8 2>/dev/null || need="$need libpcre2-dev"
 have strace || need="$need strace"
 /usr/bin/python3 -c 'import pytest' 2>/dev/null || need="$need python3-pytest"
-for extra in "$@"; do have "$extra" || need="$need $extra"; done
+for extra in "$@"; do # COMMAND or COMMAND=PACKAGE
+	have "${extra%%=*}" || need="$need ${extra#*=}"
+done
 [ -n "$need" ] || exit 0
 if [ "$(id -u)" -eq 0 ]; then sudo=; elif have sudo; then sudo=sudo; else
 	echo "please install: apt-get install$need" >&2

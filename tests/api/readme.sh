@@ -16,9 +16,14 @@ cc -std=c99 -Wall -Wextra -Wpedantic -Werror -o "$tmp/example" "$tmp/example.c" 
 LD_LIBRARY_PATH=$(dirname "${pc%/*}") "$tmp/example" > "$tmp/out"
 grep -c '^exit 0' "$tmp/out" | grep -qx 12
 tail -1 "$tmp/out" | grep -qx 'exit 0, 0 still run'
-# shellcheck disable=SC2046
-cc -o "$tmp/static" "$tmp/example.c" -static $(pkg-config --cflags --libs --static prong)
-"$tmp/static" | tail -1 | grep -qx 'exit 0, 0 still run'
+echo 'int main(void) { return 0; }' > "$tmp/empty.c"
+if cc -static -o "$tmp/empty" "$tmp/empty.c" 2>/dev/null; then
+	# shellcheck disable=SC2046
+	cc -o "$tmp/static" "$tmp/example.c" -static $(pkg-config --cflags --libs --static prong)
+	"$tmp/static" | tail -1 | grep -qx 'exit 0, 0 still run'
+else
+	echo 'no static libc here: not tried' >&2
+fi
 for page in prong.3 prong_submit.3 prong_wait.3; do
 	find "$tmp/root" -name "$page" | grep -q .
 done
