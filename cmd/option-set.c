@@ -439,10 +439,8 @@ SETTER(set_sem_timeout)
 	return t < 0 ? bad_value(o, value, "write seconds, or 1.5m, 2h; negative: give up then") : 0;
 }
 
-SETTER(decline)
+SETTER(decline) /* a mark: the parser, who knows what was typed, says why */
 {
-	(void)cfg, (void)value;
-	warn("there is no %s%.*s: %s", o->names[1] ? "--" : "-", (int)strcspn(o->names, " "),
-	     o->names, o->help);
+	(void)cfg, (void)o, (void)value;
 	return -1;
 }

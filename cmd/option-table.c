@@ -123,9 +123,10 @@ const struct option options[] = {
 
 	HEAD("Declined"),
 	DECLINED("sshlogin", 'S', ARG_NEEDED, "jobs run on this machine; for others run 'ssh HOST' as the command"),
-	DECLINED("sshloginfile slf sshdelay sshhostkey transferfile transfer return cleanup "
+	DECLINED("sshloginfile slf sshdelay ssh-delay sshhostkey transferfile tf transfer return cleanup "
 	         "basefile bf trc onall nonall controlmaster filter-hosts hostgroups hgrp ssh",
 	         0, ARG_GLUED, "jobs run on this machine; for others run 'ssh HOST' as the command"),
+	DECLINED("M", 'M', ARG_NONE, "jobs run on this machine; for others run 'ssh HOST' as the command"),
 	DECLINED("tmux tmuxpane fg-tmux", 0, ARG_NONE, "run tmux as the command, or use --line-buffer --tag to watch jobs"),
 	DECLINED("embed", 0, ARG_NONE, "install prong where the script runs"),
 	DECLINED("citation", 0, ARG_NONE, "there is nothing to cite; see the README"),

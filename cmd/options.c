@@ -4,6 +4,7 @@
 #include "buf.h"
 #include "defaults.h"
 #include "jobs.h"
+#include "option-set.h"
 #include "pack.h"
 #include "resume.h"
 #include "perl.h"
@@ -53,6 +54,12 @@ static int unknown(const char *arg)
 	return -1;
 }
 
+static int declined(const struct option *o, const char *dashes, const char *name, size_t len)
+{
+	warn("there is no %s%.*s: %s", dashes, (int)len, name, o->help);
+	return -1;
+}
+
 static bool takes_next(const struct parse *p, const struct option *o)
 {
 	const char *next = p->i + 1 < p->argc ? p->argv[p->i + 1] : NULL;
@@ -80,6 +87,8 @@ static int parse_long(struct parse *p, char *arg)
 	const char *value = arg[2 + len] ? arg + 3 + len : NULL;
 	if (!o || !len)
 		return unknown(arg);
+	if (o->set == decline)
+		return declined(o, "--", arg + 2, len);
 	if (value && o->arg == ARG_NONE) {
 		warn("%.*s takes no value", (int)len + 2, arg);
 		return -1;
@@ -93,6 +102,8 @@ static int parse_letters(struct parse *p, char *arg)
 		const struct option *o = find_letter(*c);
 		if (!o)
 			return unknown(arg);
+		if (o->set == decline)
+			return declined(o, "-", c, 1);
 		if (o->arg != ARG_NONE)
 			return apply(p, o, c[1] ? c + 1 : NULL);
 		int e = apply(p, o, NULL);
