@@ -370,6 +370,13 @@ SETTER(set_tagstring)
 	return 0;
 }
 
+SETTER(set_ctag)
+{
+	cfg->color = true;
+	cfg->tag |= !value;
+	return value ? set_tagstring(cfg, o, value) : 0;
+}
+
 SETTER(set_shell_quote)
 {
 	(void)o, (void)value;

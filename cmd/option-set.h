@@ -29,6 +29,7 @@ SETTER(set_max_lines);
 SETTER(set_pack);
 SETTER(set_eof);
 SETTER(set_tagstring);
+SETTER(set_ctag);    /* a tag, or the tag string if there is a value, and --color */
 SETTER(set_shell_quote);
 SETTER(print_line_max);
 SETTER(print_min_version);

@@ -83,7 +83,7 @@ void done_keep(struct run *r, struct task *t, const struct prong_event *ev)
 static void print_output(struct run *r, struct task *t, const struct prong_result *res)
 {
 	bool kept = t->kept && r->cfg->output != OUTPUT_LINE, in_tree = kept && !r->cfg->files;
-	struct output o = { .seq = t->nth, .tag = t->tag,
+	struct output o = { .seq = t->nth, .tag = t->tag, .failed = job_status(res) != 0,
 		            .fd = { kept ? -1 : res->out.fd, res->err.fd },
 		            .len = { res->out.len, res->err.len } };
 	char *head = NULL;
