@@ -446,6 +446,13 @@ SETTER(set_sem_timeout)
 	return t < 0 ? bad_value(o, value, "write seconds, or 1.5m, 2h; negative: give up then") : 0;
 }
 
+SETTER(not_first)
+{
+	(void)cfg, (void)value;
+	warn("--%s must be the first option", o->names);
+	return -1;
+}
+
 SETTER(decline) /* a mark: the parser, who knows what was typed, says why */
 {
 	(void)cfg, (void)o, (void)value;

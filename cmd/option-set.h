@@ -44,6 +44,7 @@ SETTER(record_env);
 SETTER(set_sem_fg);  /* o->value: in the foreground */
 SETTER(set_sem_id);
 SETTER(set_sem_timeout);
+SETTER(not_first);   /* an option that counts only as the first word */
 SETTER(decline);     /* o->help says why and what to do */
 
 #endif

@@ -119,6 +119,7 @@ const struct option options[] = {
 	{ "record-env", 0, ARG_NONE, record_env, 0, 0, NULL, "write the names in the environment to ~/.parallel/ignored_vars, for env_prong --env _" },
 	{ "sweep-orphans", 0, ARG_NONE, set_bool, AT(sweep_orphans), 1, NULL, "kill leftovers of runs that were killed, and exit" },
 	{ "shell-completion", 0, ARG_NEEDED, print_completion, 0, 0, "SHELL", "print completion for bash, zsh, fish, or auto: the shell that asks" },
+	{ "as-xargs", 0, ARG_NONE, not_first, 0, 0, NULL, "as the first option: be GNU xargs, with its options; prong-xargs is short for it" },
 	{ "man-options", 0, ARG_NONE, print_man, 0, 0, NULL, "print this list as a man page has it" },
 	{ "minversion min-version", 0, ARG_NEEDED, print_min_version, 0, 0, "N", "fail if N is newer than the GNU parallel that this one follows" },
 	{ "will-cite bibtex no-notice gnu", 0, ARG_NONE, set_nothing, 0, 0, NULL, "nothing to do: there is no notice" },
