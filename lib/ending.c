@@ -32,7 +32,7 @@ struct ending {
 };
 
 /* Parse one "SIG,MS" of a sequence; both may be at its end. */
-static int next_signal(const char **at, int *sig, int64_t *ms)
+int pr_termseq_next(const char **at, int *sig, int64_t *ms)
 {
 	size_t len = strcspn(*at, ",");
 	if (!len)
@@ -58,7 +58,7 @@ int pr_termseq_check(const char *seq)
 	if (!*seq)
 		return -EINVAL;
 	while (*seq)
-		if (next_signal(&seq, &sig, &ms) != 0 || sig == 0)
+		if (pr_termseq_next(&seq, &sig, &ms) != 0 || sig == 0)
 			return -EINVAL;
 	return 0;
 }
@@ -99,7 +99,9 @@ static int send_all(struct ending *e, int sig)
 {
 	e->killed |= sig == SIGKILL;
 	struct sweep_target t = target(e);
-	if (e->group)
+	if (e->group && e->slot)
+		pr_kill_group(e->pid, sig);
+	else if (e->group)
 		kill(-e->pid, sig);
 	else if (e->slot)
 		kill(e->pid, sig);
@@ -116,7 +118,7 @@ static void step(struct ending *e, int64_t now)
 	int sig = SIGKILL;
 	int64_t ms = LOOK_MS;
 	if (*e->at)
-		next_signal(&e->at, &sig, &ms); /* checked when the sequence was given */
+		pr_termseq_next(&e->at, &sig, &ms); /* checked when the sequence was given */
 	else
 		e->rounds++;
 	send_all(e, sig);

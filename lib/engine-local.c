@@ -1,7 +1,10 @@
 /* engine-local.c - jobs are processes of this machine: what starts, ends and is killed.
  *
  * Their streams are in streams.c, one child as such in proc.h, sleeping in ev.h. */
+#include "crew.h"
+#include "fds.h"
 #include "local.h"
+#include "os.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +35,77 @@ static void tick_on(struct prong *p, struct timer *t, int ms)
 {
 	if (!t->pos)
 		pr_timer_set(&p->timers, t, pr_now() + ms * PR_MS);
+}
+
+/* ---- functions ---- */
+
+static int function_env(struct prong *p, const struct job *j)
+{
+	struct local *l = pr_local(p);
+	const struct prong_spec *spec = &j->spec;
+	char *const *base = spec->env ? spec->env : p->opt.env ? p->opt.env : environ;
+	size_t n = 0;
+	while (spec->setenv && spec->setenv[n])
+		n++;
+	const char **set = malloc((n + 2) * sizeof *set);
+	if (!set)
+		return -ENOMEM;
+	pr_seed_env(l->seed_env, p->seed, j->id);
+	for (size_t i = 0; i < n; i++)
+		set[i] = spec->setenv[i];
+	set[n] = l->seed_env; /* last: the caller's own, if there is one, is found first */
+	set[n + 1] = NULL;
+	int e = pr_env_build(&l->env, base, (char *const *)(uintptr_t)set);
+	free(set);
+	return e;
+}
+
+static int prepare_function(struct prong *p, struct slot *s, struct plan *pl)
+{
+	struct job *j = s->job;
+	int e = s->report ? 0 : pr_report_new(&s->report);
+	if (e == 0)
+		e = function_env(p, j);
+	if (e != 0)
+		return e;
+	s->report[0] = s->report[1] = 0;
+	pl->report = s->report;
+	pl->envp = pr_local(p)->env.v;
+	pl->fn = j->spec.work ? pr_task_forked : j->spec.fn;
+	pl->arg = j->spec.work ? (void *)j : j->spec.arg;
+	pl->keep = &pl->result_fd;
+	pl->nkeep = 1;
+	return 0;
+}
+
+/* It ended: was it ever itself? */
+static void read_report(struct slot *s)
+{
+	if (s->job->spec.argv || !s->report || !s->report[0])
+		return;
+	s->result.how = PRONG_NOTSTARTED;
+	s->result.step = s->report[0];
+	s->result.status = s->report[1];
+}
+
+/* What .work replied comes with the event, whichever engine ran it. */
+static void read_reply(struct prong *p, struct slot *s, struct fired *f)
+{
+	int64_t len = s->result.res.len, n = 0;
+	if (!s->job->spec.work || len <= 0)
+		return;
+	char *b = realloc(p->reply, (size_t)len);
+	if (!b)
+		return; /* it is in the file still */
+	p->reply = b;
+	while (n < len) {
+		ssize_t r = pread(s->result.res.fd, b + n, (size_t)(len - n), n);
+		if (r == 0 || (r < 0 && errno != EINTR))
+			break;
+		n += r > 0 ? r : 0;
+	}
+	f->data = b;
+	f->len = (size_t)n;
 }
 
 /* ---- exits ---- */
@@ -66,6 +140,8 @@ static int finished(struct prong *p, struct slot *s, struct fired *f)
 {
 	pr_streams_settle(p, s);
 	*f = (struct fired){ .kind = FIRED_EXIT, .slot = s };
+	read_report(s);
+	read_reply(p, s, f);
 	return 1;
 }
 
@@ -121,14 +197,18 @@ static void fill_plan(struct prong *p, const struct prong_spec *spec, struct pla
 	pl->reset_handlers = !(p->opt.flags & PRONG_NO_HANDLERS);
 	pl->nice = spec->nice;
 	pl->tty_fd = spec->tty_fd;
-	pl->fn = spec->fn;
-	pl->arg = spec->arg;
 	pl->fork = p->opt.fork;
 	pl->fork_arg = p->opt.fork_arg;
+	pl->deathsig = p->opt.flags & PRONG_DEATHSIG;
+	pr_plan_mask(p, pl);
+}
+
+void pr_plan_mask(const struct prong *p, struct plan *pl)
+{
 	if (p->opt.sigmask)
 		pl->mask = p->sigmask;
 	else
-		sigprocmask(SIG_SETMASK, NULL, &pl->mask);
+		pr_sigmask(NULL, &pl->mask);
 }
 
 static int spawn(struct prong *p, struct slot *s, struct start *st)
@@ -148,10 +228,10 @@ static int spawn(struct prong *p, struct slot *s, struct start *st)
 		pid = pr_spawn(&st->plan, l->stack + STACK_SIZE, &pidfd);
 	}
 	s->result.step = st->plan.step;
-	if (pid < 0)
-		return pid;
+	if (pid <= 0)
+		return pid == 0 ? PR_IN_CHILD : pid;
 	s->pid = s->result.pid = pid;
-	s->exit = (struct watch){ .fd = pidfd, .fire = exit_ready, .of = s };
+	s->exit = (struct watch){ .fd = pr_fd_mark(pidfd), .fire = exit_ready, .of = s };
 	if (pidfd >= 0 && pr_ev_watch(p->ev, &s->exit, PRONG_READ) != 0)
 		pr_ev_end(p->ev, &s->exit);
 	return 0;
@@ -164,10 +244,13 @@ static int start(struct prong *p, struct slot *s)
 	const struct prong_spec *spec = &s->job->spec;
 	fill_plan(p, spec, &st.plan);
 	int e = pr_streams_open(p, s, &st);
-	if (e == 0 && !spec->fn)
-		e = prepare_command(p, s, &st.plan);
+	if (e == 0)
+		e = spec->argv ? prepare_command(p, s, &st.plan)
+		               : prepare_function(p, s, &st.plan);
 	if (e == 0)
 		e = spawn(p, s, &st);
+	if (e == PR_IN_CHILD)
+		return e;
 	pr_streams_given(s, &st);
 	if (e != 0) {
 		pr_streams_abandon(p, s);
@@ -187,7 +270,7 @@ static bool ours(const struct prong *p, pid_t pid)
 	for (unsigned i = 0; i < p->nslots; i++)
 		if (p->slots[i]->job && p->slots[i]->pid == pid)
 			return true;
-	return pr_ending_owns(p, pid);
+	return pr_ending_owns(p, pid) || pr_crew_owns(p, pid);
 }
 
 /* Orphans we adopted as a subreaper must not stay zombies.  One of our own jobs in front
@@ -269,7 +352,7 @@ static int local_signal(struct prong *p, struct slot *s, int sig)
 {
 	(void)p;
 	bool group = !(s->job->spec.flags & PRONG_SAME_GROUP);
-	return kill(group ? -s->pid : s->pid, sig) == 0 ? 0 : -errno;
+	return group ? pr_kill_group(s->pid, sig) : kill(s->pid, sig) == 0 ? 0 : -errno;
 }
 
 static void release(struct prong *p, struct slot *s)

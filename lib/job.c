@@ -54,6 +54,8 @@ static void pack_spec(struct packer *k, struct prong_spec *s)
 	pack_str(k, &s->engine);
 	if (s->pass_fds)
 		s->pass_fds = pack(k, s->pass_fds, s->npass_fds * sizeof(int), _Alignof(int));
+	if (s->task && !(s->flags & PRONG_BORROW))
+		s->task = pack(k, s->task, s->task_len, 16);
 }
 
 static bool stdio_ok(const struct prong_stdio *io, int stream)
@@ -67,27 +69,46 @@ static bool stdio_ok(const struct prong_stdio *io, int stream)
 	return io->how != PRONG_MERGE || stream == 2;
 }
 
-static bool spec_ok(const struct prong_spec *s)
+/* A standing worker is what it is: a task cannot have it otherwise. */
+static bool task_ok(const struct prong_spec *s)
+{
+	return s->work && !s->path && !s->env && !s->setenv && !s->mark && !s->cwd &&
+	       !s->in.how && !s->out.how && !s->err.how && !s->npass_fds && !s->nice &&
+	       !(s->flags & ~(unsigned)PRONG_BORROW);
+}
+
+static bool is_worker(const struct prong_spec *s)
+{
+	return s->engine && !strcmp(s->engine, "worker");
+}
+
+static bool what_ok(const struct prong_spec *s, bool forked)
+{
+	int kinds = (s->argv != NULL) + (s->fn != NULL) + (s->work != NULL);
+	if (kinds != !forked || (s->argv && !s->argv[0]) || (s->task_len && !s->task))
+		return false;
+	if (s->engine && strcmp(s->engine, "local") != 0 && !(is_worker(s) && task_ok(s)))
+		return false;
+	return s->work || (!s->task && !(s->flags & PRONG_BORROW));
+}
+
+static bool spec_ok(const struct prong_spec *s, bool forked)
 {
 	const unsigned known = PRONG_SWEEP | PRONG_NEW_SESSION | PRONG_FOREGROUND |
-	                       PRONG_SAME_GROUP | PRONG_KEEP_FDS;
-	if ((s->argv != NULL) == (s->fn != NULL) || (s->argv && !s->argv[0]))
-		return false;
-	if (s->flags & ~known || s->timeout_ms < 0 || s->backoff_ms < 0)
-		return false;
-	if (s->engine && strcmp(s->engine, "local") != 0)
+	                       PRONG_SAME_GROUP | PRONG_KEEP_FDS | PRONG_BORROW;
+	if (s->flags & ~known || s->timeout_ms < 0 || s->backoff_ms < 0 || !what_ok(s, forked))
 		return false;
 	return stdio_ok(&s->in, 0) && stdio_ok(&s->out, 1) && stdio_ok(&s->err, 2) &&
 	       (!s->termseq || pr_termseq_check(s->termseq) == 0);
 }
 
-int pr_job_new(struct job **out, const struct prong_spec *spec)
+int pr_job_new(struct job **out, const struct prong_spec *spec, bool forked)
 {
 	struct prong_spec s = { 0 };
 	if (!spec || spec->size < offsetof(struct prong_spec, tag) || spec->size > sizeof s)
 		return -EINVAL;
 	memcpy(&s, spec, spec->size);
-	if (!spec_ok(&s))
+	if (!spec_ok(&s, forked))
 		return -EINVAL;
 	struct prong_spec measured = s;
 	struct packer k = { .size = sizeof(struct job) };
@@ -95,7 +116,7 @@ int pr_job_new(struct job **out, const struct prong_spec *spec)
 	struct job *j = malloc(k.size);
 	if (!j)
 		return -ENOMEM;
-	*j = (struct job){ .spec = s };
+	*j = (struct job){ .spec = s, .worker = is_worker(&s) };
 	k = (struct packer){ .at = (char *)j, .size = sizeof *j };
 	pack_spec(&k, &j->spec);
 	if (!j->spec.tries)

@@ -22,6 +22,7 @@ struct local {
 	int null;
 	char *stack, *io;
 	struct env env;
+	char seed_env[PR_SEED_ENV];
 	struct paths *paths;
 	struct vessels vessels;
 	struct slot *draining; /* exited, its pipes hold what it wrote last */
@@ -42,6 +43,8 @@ struct start {
 	struct plan plan;
 	int to_close[NSTREAMS]; /* the children's ends of pipes */
 };
+
+void pr_plan_mask(const struct prong *p, struct plan *pl); /* engine-local.c */
 
 /* env.c: env->v = base with the strings of extra (may be NULL) overriding. 0 or -ENOMEM. */
 int pr_env_build(struct env *env, char *const *base, char *const *extra);

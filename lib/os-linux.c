@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -72,6 +73,17 @@ int pr_nameless(const char *dir)
 	if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL)
 		return -errno;
 	return access(dir, F_OK) != 0 ? -errno : by_name(dir);
+}
+
+int pr_memory_file(const char *dir)
+{
+	int fd = memfd_create("prong", MFD_CLOEXEC);
+	return fd >= 0 ? fd : errno == ENOSYS || errno == EPERM ? pr_nameless(dir) : -errno;
+}
+
+void pr_deathsig(int sig)
+{
+	prctl(PR_SET_PDEATHSIG, sig);
 }
 
 int pr_reopener(void)

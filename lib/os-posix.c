@@ -88,6 +88,16 @@ int pr_nameless(const char *dir)
 	return fd;
 }
 
+int pr_memory_file(const char *dir)
+{
+	return pr_nameless(dir);
+}
+
+void pr_deathsig(int sig)
+{
+	(void)sig;
+}
+
 int pr_reopener(void)
 {
 	return -1;

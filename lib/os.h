@@ -20,6 +20,12 @@ int pr_pipe(int fd[2]);
 /* A file without a name in dir, for reading and writing, close-on-exec; or -errno. */
 int pr_nameless(const char *dir);
 
+/* The same, in memory where that can be had. */
+int pr_memory_file(const char *dir);
+
+/* Have this process killed when the thread that forked it ends, where that can be had. */
+void pr_deathsig(int sig);
+
 /* What pr_open_again() needs, an fd; -1 where it cannot be done.  The caller closes it. */
 int pr_reopener(void);
 

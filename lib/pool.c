@@ -2,8 +2,10 @@
  *
  * Owns jobs from submit until the wait after their last event, and all slots.  Starts and
  * collects nothing itself: that is the engine's.  Never blocks outside engine->wait(). */
+#include "crew.h"
 #include "engine.h"
 #include "os.h"
+#include "proc.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -52,17 +54,19 @@ static int grow(struct prong *p, unsigned jobs)
 
 static int copy_options(struct prong *p, const struct prong_options *o)
 {
-	const unsigned known = PRONG_REAP_STRAYS | PRONG_NO_HANDLERS | PRONG_CAPTURE_PIPE;
+	const unsigned known = PRONG_REAP_STRAYS | PRONG_NO_HANDLERS | PRONG_CAPTURE_PIPE |
+	                       PRONG_DEATHSIG;
 	if (o && (o->size < offsetof(struct prong_options, fork) || o->size > sizeof *o))
 		return -EINVAL;
 	if (o)
 		memcpy(&p->opt, o, o->size);
 	const char *tmp = p->opt.tmpdir ? p->opt.tmpdir : getenv("TMPDIR");
 	const char *seq = p->opt.termseq ? p->opt.termseq : "TERM,200,TERM,100,TERM,50,KILL,25";
-	if (p->opt.flags & ~known || pr_termseq_check(seq) != 0)
+	if (p->opt.window > PR_WINDOW_MAX || p->opt.flags & ~known || pr_termseq_check(seq) != 0)
 		return -EINVAL;
 	p->tmpdir = strdup(tmp && *tmp ? tmp : "/tmp");
 	p->termseq = strdup(seq);
+	p->seed = p->opt.seed ? p->opt.seed : pr_seed_random();
 	if (p->opt.sigmask)
 		p->sigmask = *p->opt.sigmask;
 	return p->tmpdir && p->termseq ? 0 : -ENOMEM;
@@ -109,9 +113,11 @@ void prong_close(struct prong *p)
 {
 	if (!p)
 		return;
+	pr_crew_close(p);
 	if (p->ops)
 		p->ops->close(p);
 	for (unsigned i = 0; i < p->nslots; i++) {
+		pr_report_free(p->slots[i]->report);
 		if (p->slots[i]->job)
 			free(p->slots[i]->job);
 		free(p->slots[i]);
@@ -121,6 +127,7 @@ void prong_close(struct prong *p)
 	free_list(&p->resting);
 	free_list(&p->cancelled);
 	free(p->last_job);
+	free(p->reply);
 	free(p->slots);
 	free(p->timers.heap);
 	free(p->tmpdir);
@@ -136,12 +143,18 @@ int64_t prong_submit(struct prong *p, const struct prong_spec *spec)
 	struct job *j;
 	if (forked(p))
 		return -EPERM;
-	int e = pr_job_new(&j, spec);
+	int e = pr_job_new(&j, spec, false);
 	if (e != 0)
 		return e;
+	if (j->worker && (e = pr_crew_open(p)) != 0) {
+		free(j);
+		return e;
+	}
 	j->id = ++p->next_id;
+	j->seed = pr_seed(p->seed, j->id);
 	pr_list_add(&p->waiting, j);
 	p->nwaiting++;
+	p->hungry = true;
 	return j->id;
 }
 
@@ -152,8 +165,10 @@ int prong_resize(struct prong *p, unsigned jobs)
 	if (!jobs)
 		return -EINVAL;
 	int e = jobs > p->nslots ? grow(p, jobs) : 0;
-	if (e == 0)
+	if (e == 0) {
 		p->limit = jobs;
+		pr_crew_resized(p);
+	}
 	return e;
 }
 
@@ -212,8 +227,11 @@ static void retire(struct prong *p)
 {
 	struct slot *s = p->last_slot;
 	p->last_slot = NULL;
+	if (p->crew)
+		pr_crew_consumed(p);
 	if (s) {
 		p->ops->release(p, s);
+		p->hungry = true;
 		s->next_free = p->free;
 		p->free = s->number;
 	}
@@ -229,6 +247,7 @@ static void rest_over(struct prong *p, struct timer *t)
 	j->state = JOB_WAITING;
 	pr_list_push(&p->waiting, j);
 	p->nwaiting++;
+	p->hungry = true;
 }
 
 static void rest(struct prong *p, struct job *j)
@@ -249,7 +268,21 @@ static void deadline(struct prong *p, struct timer *t)
 	pr_slot_stop(p, s, PRONG_TIMEDOUT);
 }
 
-/* Its try is over, the slot is not needed any more: DONE or RETRY. */
+/* A try is over: DONE or RETRY. */
+static int judge(struct prong *p, struct job *j, const struct prong_result *r, unsigned slot)
+{
+	p->hold = 0;
+	if (pr_policy(&j->spec, r) == VERDICT_RETRY) {
+		event(p, PRONG_RETRY, j, r, slot);
+		rest(p, j);
+		return 1;
+	}
+	j->state = JOB_DONE;
+	p->last_job = j;
+	return event(p, PRONG_DONE, j, r, slot);
+}
+
+/* The slot is not needed any more either. */
 static int conclude(struct prong *p, struct slot *s)
 {
 	struct job *j = s->job;
@@ -263,59 +296,95 @@ static int conclude(struct prong *p, struct slot *s)
 	s->job = NULL;
 	p->last_slot = s;
 	p->running--;
-	p->hold = 0;
-	if (pr_policy(&j->spec, r) == VERDICT_RETRY) {
-		event(p, PRONG_RETRY, j, r, s->number);
-		rest(p, j);
-		return 1;
-	}
-	j->state = JOB_DONE;
-	p->last_job = j;
-	return event(p, PRONG_DONE, j, r, s->number);
+	return judge(p, j, r, s->number);
 }
 
-static int exited(struct prong *p, struct slot *s)
+static int exited(struct prong *p, const struct fired *f)
 {
-	struct prong_result *r = &s->result;
-	r->end_ns = r->start_ns + (p->ops->now(p) - s->start_mono);
-	return conclude(p, s);
+	struct prong_result *r = &f->slot->result;
+	r->end_ns = r->start_ns + (p->ops->now(p) - f->slot->start_mono);
+	conclude(p, f->slot);
+	p->event.data = f->data;
+	p->event.len = f->len;
+	return 1;
 }
 
-/* The system has no process or memory to spare: not the job's fault.  Wait until something
- * ends; if nothing runs, try again after a pause that grows. */
-static void hold(struct prong *p, struct slot *s)
+static int task_over(struct prong *p, const struct fired *f)
 {
-	struct job *j = s->job;
-	int64_t pause = (int64_t)HOLD_MS << (p->holds < 6 ? p->holds : 6);
-	p->holds++;
-	p->hold = p->ops->now(p) + (pause < HOLD_MAX_MS ? pause : HOLD_MAX_MS) * PR_MS;
-	s->job = NULL;
+	judge(p, f->job, f->result, f->slot ? f->slot->number : 0);
+	p->event.data = f->data;
+	p->event.len = f->len;
+	return 1;
+}
+
+void pr_slot_give(struct prong *p, struct slot *s)
+{
 	s->next_free = p->free;
 	p->free = s->number;
 	p->running--;
+	p->hungry = true;
+}
+
+struct slot *pr_slot_take(struct prong *p)
+{
+	if (!p->free || p->running >= p->limit)
+		return NULL;
+	struct slot *s = p->slots[p->free - 1];
+	p->free = s->next_free;
+	p->running++;
+	return s;
+}
+
+static struct job *leave_slot(struct prong *p, struct slot *s)
+{
+	struct job *j = s->job;
+	s->job = NULL;
+	pr_slot_give(p, s);
+	j->slot = NULL;
+	return j;
+}
+
+/* The system has no process or memory to spare: not the job's fault.  Wait until something
+ * ends; if nothing runs, try again after a pause that grows.  false: it will not get better. */
+bool pr_hold(struct prong *p)
+{
+	int64_t pause = (int64_t)HOLD_MS << (p->holds < 6 ? p->holds : 6);
+	if (!p->running && p->holds >= HOLDS_MAX)
+		return false;
+	p->holds++;
+	p->hold = p->ops->now(p) + (pause < HOLD_MAX_MS ? pause : HOLD_MAX_MS) * PR_MS;
+	return true;
+}
+
+void pr_wait_again(struct prong *p, struct job *j)
+{
 	j->slot = NULL;
 	j->attempt--;
 	j->state = JOB_WAITING;
 	pr_list_push(&p->waiting, j);
 	p->nwaiting++;
+	p->hungry = true;
 }
 
-static bool out_of_resources(int e)
+bool pr_out_of_resources(int e)
 {
 	return e == -EAGAIN || e == -EMFILE || e == -ENFILE || e == -ENOMEM;
 }
 
-static struct slot *take_slot(struct prong *p)
+struct job *pr_next_waiting(struct prong *p)
 {
-	struct slot *s = p->slots[p->free - 1];
 	struct job *j = p->waiting.head;
-	p->free = s->next_free;
 	pr_list_del(&p->waiting, j);
 	p->nwaiting--;
-	p->running++;
-	j->slot = s;
 	j->attempt++;
 	j->state = JOB_RUNNING;
+	return j;
+}
+
+static struct slot *take_slot(struct prong *p, struct job *j)
+{
+	struct slot *s = pr_slot_take(p);
+	j->slot = s;
 	s->job = j;
 	s->why = 0;
 	s->exited = false;
@@ -324,14 +393,25 @@ static struct slot *take_slot(struct prong *p)
 	return s;
 }
 
+static void began(struct prong *p, struct slot *s)
+{
+	int64_t ms = s->job->spec.timeout_ms;
+	p->holds = 0;
+	s->start_mono = p->ops->now(p);
+	s->deadline.fire = deadline;
+	if (ms && pr_timer_set(&p->timers, &s->deadline, s->start_mono + ms * PR_MS) != 0)
+		pr_slot_stop(p, s, PRONG_CANCELLED); /* better than unbounded */
+}
+
 /* 1: an event; 0: nothing to tell. */
 static int start(struct prong *p)
 {
-	struct slot *s = take_slot(p);
-	struct job *j = s->job;
+	struct job *j = pr_next_waiting(p);
+	struct slot *s = take_slot(p, j);
 	int e = p->ops->start(p, s);
-	if (out_of_resources(e) && (p->running > 1 || p->holds < HOLDS_MAX)) {
-		hold(p, s);
+	if (pr_out_of_resources(e) && (p->running > 1 || p->holds < HOLDS_MAX)) {
+		pr_wait_again(p, leave_slot(p, s));
+		pr_hold(p);
 		return 0;
 	}
 	if (e != 0) {
@@ -339,20 +419,43 @@ static int start(struct prong *p)
 		s->result.status = -e;
 		return conclude(p, s);
 	}
-	p->holds = 0;
-	s->start_mono = p->ops->now(p);
-	if (j->spec.timeout_ms) {
-		s->deadline.fire = deadline;
-		if (pr_timer_set(&p->timers, &s->deadline,
-		                 s->start_mono + j->spec.timeout_ms * PR_MS) != 0)
-			pr_slot_stop(p, s, PRONG_CANCELLED); /* better than unbounded */
-	}
+	began(p, s);
 	return event(p, PRONG_STARTED, j, &s->result, s->number);
 }
 
 static bool may_start(const struct prong *p)
 {
-	return p->waiting.head && p->free && p->running < p->limit && !p->hold;
+	return p->waiting.head && !p->waiting.head->worker && p->free &&
+	       p->running < p->limit && !p->hold;
+}
+
+int64_t prong_fork(struct prong *p, const struct prong_spec *spec)
+{
+	struct job *j;
+	struct prong_spec none = { .size = sizeof none };
+	if (forked(p))
+		return -EPERM;
+	int e = pr_job_new(&j, spec ? spec : &none, true);
+	if (e != 0)
+		return e;
+	if (j->spec.tries > 1 || p->waiting.head || !p->free || p->running >= p->limit) {
+		e = j->spec.tries > 1 ? -EINVAL : -EAGAIN;
+		free(j);
+		return e;
+	}
+	j->spec.out.how = j->spec.out.how ? j->spec.out.how : PRONG_INHERIT;
+	j->spec.err.how = j->spec.err.how ? j->spec.err.how : PRONG_INHERIT;
+	j->id = ++p->next_id;
+	struct slot *s = take_slot(p, j);
+	e = p->ops->start(p, s);
+	if (e == PR_IN_CHILD)
+		return 0;
+	if (e != 0) {
+		free(leave_slot(p, s));
+		return e;
+	}
+	began(p, s);
+	return j->id;
 }
 
 /* ---- stopping ---- */
@@ -401,6 +504,8 @@ int prong_stop(struct prong *p, int64_t id)
 	bool any = !id;
 	if (forked(p))
 		return -EPERM;
+	if (p->crew)
+		any |= pr_crew_stop(p, id); /* what it takes back waits again */
 	for (; (j = find(&p->waiting, id)); any = true)
 		cancel_queued(p, &p->waiting, &p->nwaiting, j);
 	for (; (j = find(&p->resting, id)); any = true)
@@ -423,7 +528,7 @@ int prong_signal(struct prong *p, int64_t id, int sig)
 		if (e == 0 && sig)
 			s->result.sent = sig;
 	}
-	return e;
+	return p->crew ? pr_crew_signal(p, id, sig, e) : e;
 }
 
 /* ---- waiting ---- */
@@ -444,8 +549,10 @@ static void run_timers(struct prong *p)
 	if (pr_timer_next(&p->timers) == PR_NEVER && !p->hold)
 		return;
 	int64_t now = p->ops->now(p);
-	if (p->hold && p->hold <= now)
+	if (p->hold && p->hold <= now) {
 		p->hold = 0;
+		p->hungry = true;
+	}
 	while (pr_timer_next(&p->timers) <= now) {
 		struct timer *t = p->timers.heap[0];
 		pr_timer_cancel(&p->timers, t);
@@ -457,7 +564,9 @@ static int fired_event(struct prong *p, const struct fired *f)
 {
 	switch (f->kind) {
 	case FIRED_EXIT:
-		return exited(p, f->slot);
+		return exited(p, f);
+	case FIRED_TASK:
+		return task_over(p, f);
 	case FIRED_OUTPUT:
 		event(p, PRONG_OUTPUT, f->slot->job, NULL, f->slot->number);
 		p->event.stream = f->stream + 1;
@@ -483,6 +592,11 @@ static bool idle(const struct prong *p)
 	return !p->running && !p->nwaiting && !p->nresting && !p->nendings && !p->hosts;
 }
 
+unsigned prong_task_room(const struct prong *p)
+{
+	return pr_crew_room(p);
+}
+
 int64_t pr_deadline(const struct prong *p)
 {
 	int64_t next = pr_timer_next(&p->timers);
@@ -496,6 +610,8 @@ static int turn(struct prong *p, int64_t until)
 		run_timers(p);
 		if (p->cancelled.head)
 			return cancelled_event(p);
+		if (p->crew && pr_crew_turn(p, &f))
+			return fired_event(p, &f);
 		if (may_start(p)) {
 			if (start(p))
 				return 1;
@@ -503,6 +619,8 @@ static int turn(struct prong *p, int64_t until)
 		}
 		if (idle(p))
 			return -ECHILD;
+		if (p->crew && !pr_crew_arm(p))
+			continue;
 		int64_t next = pr_deadline(p);
 		int r = p->ops->wait(p, next < until ? next : until, &f);
 		if (r < 0)

@@ -36,6 +36,8 @@ enum job_state { JOB_WAITING, JOB_RUNNING, JOB_STOPPING, JOB_RESTING, JOB_DONE }
 struct job {
 	struct job *prev, *next; /* in the list its state belongs to */
 	int64_t id;
+	bool worker;   /* for a standing worker */
+	uint64_t seed;
 	struct prong_spec spec; /* pointers lead into this block */
 	enum job_state state;
 	struct slot *slot; /* RUNNING, STOPPING */
@@ -91,18 +93,24 @@ struct slot {
 	int why;               /* 0, PRONG_TIMEDOUT, PRONG_CANCELLED */
 	int64_t start_mono;
 	bool exited;
+	volatile int *report; /* NULL, or a shared page: step and errno of a function's failed set-up */
 	struct prong_result result;
 };
 
 /* ---- engine.h's implementations ---- */
 struct fired { /* what one turn of an engine brought */
-	enum { FIRED_NOTHING, FIRED_EXIT, FIRED_OUTPUT, FIRED_WAKE, FIRED_HOST } kind;
+	enum { FIRED_NOTHING, FIRED_EXIT, FIRED_OUTPUT, FIRED_WAKE, FIRED_HOST,
+	       FIRED_TASK } kind;
 	struct slot *slot;
+	struct job *job; /* FIRED_TASK */
+	struct prong_result *result;
 	int stream;
 	const void *data;
 	size_t len;
 	struct watch *watch;
 };
+
+enum { PR_IN_CHILD = 1 };
 
 struct engine_ops {
 	const char *name;
@@ -110,7 +118,7 @@ struct engine_ops {
 	int64_t (*now)(struct prong *p); /* monotonic nanoseconds */
 	/* Start slot->job. 0; -EAGAIN, -EMFILE, -ENFILE, -ENOMEM: not now, it is tried again;
 	 * else -errno with result.step. */
-	int (*start)(struct prong *p, struct slot *s);
+	int (*start)(struct prong *p, struct slot *s); /* PR_IN_CHILD: prong_fork(), the child */
 	/* Wait until `until`, at most; one thing at a time.  1: *f is set, 0: time is over. */
 	int (*wait)(struct prong *p, int64_t until, struct fired *f);
 	/* Begin to end a running job by its termination sequence: its exit will follow. */
@@ -142,11 +150,22 @@ struct prong {
 	struct prong_result result; /* for jobs that never had a slot */
 	struct ending *endings;
 	unsigned nendings;
+	uint64_t seed;
+	struct crew *crew; /* standing workers; NULL before the first task for one */
+	bool hungry;       /* the queue, or room for its tasks, has grown */
+	char *reply;       /* of a function with .work in a fresh fork */
 	struct ev *ev; /* NULL: an engine that sleeps on nothing (the tests') */
 	struct host_watch *hosts;
 };
 
 /* pool.c */
+enum { PR_WINDOW = 64, PR_WINDOW_MAX = 1024 };
+struct slot *pr_slot_take(struct prong *p); /* NULL: as many run as may */
+void pr_slot_give(struct prong *p, struct slot *s);
+struct job *pr_next_waiting(struct prong *p); /* the queue's head; a try of it begins */
+void pr_wait_again(struct prong *p, struct job *j); /* that try did not happen */
+bool pr_out_of_resources(int e);
+bool pr_hold(struct prong *p);
 int pr_open_engine(struct prong **out, const struct prong_options *o,
                    const struct engine_ops *ops, void *ctx);
 void pr_slot_stop(struct prong *p, struct slot *s, int why);
@@ -161,13 +180,14 @@ bool pr_result_ok(const struct prong_result *r);
 enum verdict pr_policy(const struct prong_spec *spec, const struct prong_result *r);
 
 /* job.c: make and free the block. */
-int pr_job_new(struct job **out, const struct prong_spec *spec);
+int pr_job_new(struct job **out, const struct prong_spec *spec, bool forked);
 void pr_list_add(struct job_list *l, struct job *j);
 void pr_list_push(struct job_list *l, struct job *j); /* at the front */
 void pr_list_del(struct job_list *l, struct job *j);
 
 /* ending.c: terminations, which go on beside finished jobs. */
 int pr_termseq_check(const char *seq); /* 0 or -EINVAL */
+int pr_termseq_next(const char **at, int *sig, int64_t *ms); /* 0 or -EINVAL */
 int pr_ending_begin(struct prong *p, struct slot *s); /* the leader runs */
 int pr_ending_of_rest(struct prong *p, struct slot *s); /* the leader is a zombie already */
 bool pr_ending_leader_gone(struct prong *p, struct slot *s); /* true: it keeps the zombie */
@@ -185,6 +205,15 @@ struct sweep_target {
 /* Signal every live process that belongs to t (sig 0: only count).  How many there are
  * besides the leader itself, or -errno if /proc cannot be read. */
 int pr_sweep(const struct sweep_target *t, int sig);
+
+/* seed.c */
+enum { PR_SEED_ENV = sizeof "PRONG_SEED=" + 10 };
+uint64_t pr_seed(uint64_t pool, int64_t id);
+void pr_seed_env(char out[PR_SEED_ENV], uint64_t pool, int64_t id);
+uint64_t pr_seed_random(void); /* for a pool; never 0 */
+
+/* task.c: .work in a fresh fork */
+int pr_task_forked(void *job, int result_fd);
 
 /* err.c */
 int pr_signal_number(const char *name, size_t len); /* "TERM", "SIGTERM", "15"; or -EINVAL */

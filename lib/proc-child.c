@@ -3,14 +3,19 @@
  * The steps make system calls only: after clone(CLONE_VM) the memory is the parent's, and
  * in a host with threads other locks may be held.  The way by fork reports through a pipe;
  * it is for functions, and for where nothing faster can be had. */
+#include "fds.h"
 #include "os.h"
 #include "proc.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+extern char **environ;
 
 static int fail(struct plan *pl, int step)
 {
@@ -130,16 +135,82 @@ static void child_forked(struct plan *pl, int err_fd)
 	pl->reset_handlers = true;
 	if (fd < 0 || set_up(pl) != 0)
 		child_report(pl, fd < 0 ? err_fd : fd);
-	if (pl->path) {
-		exec(pl);
-		child_report(pl, fd);
+	exec(pl);
+	child_report(pl, fd);
+}
+
+/* ---- functions ---- */
+
+/* Or the child prints our buffers again.  A thread that waits for input in stdin holds its
+ * lock, and fflush(NULL) would wait for that thread. */
+static void flush_all(void)
+{
+	if (ftrylockfile(stdin) == 0) {
+		fflush(NULL);
+		funlockfile(stdin);
+	} else {
+		fflush(stdout);
+		fflush(stderr);
 	}
-	close(fd);
-	close(err_fd);
+}
+
+int pr_kill_group(pid_t pid, int sig)
+{
+	if (kill(-pid, sig) == 0 || (errno == ESRCH && kill(pid, sig) == 0))
+		return 0;
+	return -errno;
+}
+
+int pr_report_new(volatile int **report)
+{
+	void *m = mmap(NULL, 2 * sizeof(int), PROT_READ | PROT_WRITE,
+	               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (m == MAP_FAILED)
+		return -errno;
+	*report = m;
+	return 0;
+}
+
+void pr_report_free(volatile int *report)
+{
+	if (report)
+		munmap((void *)(uintptr_t)report, 2 * sizeof(int));
+}
+
+static void child_function(struct plan *pl, pid_t host)
+{
+	pl->reset_handlers = true;
+	if (set_up(pl) != 0) {
+		if (pl->report) {
+			pl->report[0] = pl->step;
+			pl->report[1] = pl->error;
+		}
+		_exit(127);
+	}
+	pr_fds_close(pl->keep, pl->nkeep);
+	if (pl->envp)
+		environ = (char **)(uintptr_t)pl->envp;
+	if (pl->deathsig) {
+		pr_deathsig(SIGKILL);
+		if (getppid() != host)
+			_exit(127); /* it was quicker */
+	}
 	pr_sigmask(&pl->mask, NULL);
+	if (!pl->fn)
+		return;
 	int status = pl->fn(pl->arg, pl->result_fd);
 	fflush(NULL);
 	_exit(status);
+}
+
+static pid_t fork_function(struct plan *pl)
+{
+	pid_t host = getpid();
+	flush_all();
+	pid_t pid = pl->fork ? pl->fork(pl->fork_arg) : fork();
+	if (pid == 0)
+		child_function(pl, host);
+	return pid < 0 ? -(errno ? errno : EAGAIN) : pid;
 }
 
 static void read_report(struct plan *pl, int fd)
@@ -157,13 +228,14 @@ static void read_report(struct plan *pl, int fd)
 
 pid_t pr_child_fork(struct plan *pl)
 {
-	int fd[2], e = pr_pipe(fd);
+	int fd[2], e;
+	if (!pl->path)
+		return fork_function(pl);
+	e = pr_pipe(fd);
 	pl->step = PRONG_STEP_FORK;
 	if (e != 0)
 		return e;
-	if (!pl->path)
-		fflush(NULL); /* or the child prints our buffers again */
-	pid_t pid = pl->fork ? pl->fork(pl->fork_arg) : fork();
+	pid_t pid = fork();
 	if (pid == 0) {
 		close(fd[0]);
 		child_forked(pl, fd[1]);

@@ -62,7 +62,7 @@ static pid_t spawn_blocked(struct plan *pl, void *stack_top, int *pidfd)
 		pid = spawn_clone(pl, stack_top, pidfd);
 	if (refused(pid))
 		pid = spawn_fork(pl, pidfd);
-	pr_sigmask(&old, NULL);
+	pr_sigmask(pid == 0 ? &pl->mask : &old, NULL);
 	return pid;
 }
 

@@ -122,7 +122,7 @@ pid_t pr_spawn(struct plan *pl, void *stack_top, int *pidfd)
 		sigfillset(&all);
 		pr_sigmask(&all, &old);
 		pid = pr_child_fork(pl);
-		pr_sigmask(&old, NULL);
+		pr_sigmask(pid == 0 ? &pl->mask : &old, NULL);
 	}
 	if (pid < 0 && !pl->step)
 		pl->step = PRONG_STEP_FORK;

@@ -20,9 +20,16 @@ struct plan {
 	bool reset_handlers;
 	int nice, tty_fd;
 	sigset_t mask;    /* to restore just before exec */
+	/* A function: path is NULL.  Its environ becomes envp; our marked fds are closed but
+	 * these; it reports a failed set-up in *report, since the parent does not wait for it.
+	 * NULL: the child comes back from pr_spawn(), with 0. */
 	int (*fn)(void *arg, int result_fd);
 	void *arg;
 	int result_fd;
+	const int *keep;
+	int nkeep;
+	volatile int *report; /* step and errno, in shared memory; may be NULL */
+	bool deathsig;
 	pid_t (*fork)(void *);
 	void *fork_arg;
 	/* out: */
@@ -36,7 +43,7 @@ int pr_child_exec(void *plan);
  * then it is still to be reaped. */
 pid_t pr_child_fork(struct plan *pl);
 
-/* Start it.  Returns the pid and sets *pidfd (-1: there are none here), or -errno with
+/* Start it.  Returns the pid (0: this is the child of a plan without fn) and sets *pidfd (-1: there are none here), or -errno with
  * plan->step set.  stack: top of a 64 KiB stack that nobody else uses meanwhile. */
 pid_t pr_spawn(struct plan *pl, void *stack_top, int *pidfd);
 
@@ -48,6 +55,14 @@ int pr_peek(pid_t pid, int pidfd, bool keep, struct prong_result *r);
 int pr_exits_open(void);
 void pr_exits_close(int fd); /* -1 is allowed */
 int pr_exits_tick(void);     /* look every so many milliseconds, in any case */
+
+/* Signal the group of a child of ours that is not reaped; if it has not made its group yet,
+ * itself. 0 or -errno. */
+int pr_kill_group(pid_t pid, int sig);
+
+/* Two ints that a child can write into. */
+int pr_report_new(volatile int **report); /* 0 or -errno */
+void pr_report_free(volatile int *report);
 
 void pr_reap(pid_t pid); /* a zombie known to be ours; blocks if it still runs */
 

@@ -12,11 +12,14 @@ cat > "$tmp/use.c" <<'END'
 int main(void)
 {
 	struct prong *p;
-	struct prong_options o = { sizeof o, 2, PRONG_NO_HANDLERS, NULL, NULL, NULL, NULL, NULL, NULL };
+	struct prong_options o = { .size = sizeof o, .jobs = 2, .flags = PRONG_NO_HANDLERS };
+	int64_t id;
 	char *argv[] = { "true", NULL };
 	if (prong_open(&p, &o) == 0 && prong_submit(p, PRONG_SPEC(.argv = argv)) > 0)
 		prong_close(p);
-	return 0;
+	PRONG_CHILD(p, NULL, id)
+		prong_leave(3);
+	return id < 0;
 }
 END
 cat > "$tmp/use.cc" <<'END'
@@ -36,6 +39,9 @@ int main()
 	s.out.how = PRONG_NULL;
 	if (prong_open(&p, &o) == 0 && prong_submit(p, &s) > 0)
 		prong_close(p);
+	int64_t id;
+	PRONG_CHILD(p, nullptr, id)
+		prong_leave(3);
 }
 END
 tried=0

@@ -1,0 +1,68 @@
+/* crew-private.h - what engine-worker.c (hand out, collect) and worker-proc.c (fork, end,
+ * bury) share.  Private. */
+#ifndef LIB_CREW_PRIVATE_H
+#define LIB_CREW_PRIVATE_H
+
+#include "channel.h"
+#include "crew.h"
+#include "local.h"
+
+#include <string.h>
+
+struct worker {
+	struct worker *next;
+	pid_t pid;
+	struct watch exit; /* the pidfd; -1 where there is none */
+	struct watch sock;
+	struct channel *ch;
+	struct fifo in;      /* payloads */
+	struct region out;   /* replies */
+	struct job **jobs;   /* by cell */
+	size_t *in_end;      /* by cell: where its payload ends, or NO_PAYLOAD */
+	uint32_t given, reaped; /* tasks handed out; whose results were */
+	unsigned tasks;      /* handed out and not taken back, ever */
+	struct slot *slot;   /* NULL: it stands by */
+	bool blocked;        /* no room for the next payload before it has done all */
+	bool stuck;          /* on a task that takes long: nothing is queued behind it */
+	bool retiring;       /* told to quit */
+	bool gone;           /* reaped; cert says how */
+	int why;             /* PRONG_TIMEDOUT, PRONG_CANCELLED: being ended because of ... */
+	uint32_t why_task;   /* ... this one */
+	char *termseq;
+	const char *termseq_at;
+	struct timer ending, deadline;
+	struct prong *pool;
+	struct prong_result cert;
+};
+
+#define NO_PAYLOAD SIZE_MAX
+
+struct crew {
+	struct worker *workers;
+	struct worker *last;   /* whose result was handed out last */
+	struct worker *cursor; /* whose results are looked at first */
+	int64_t typical;       /* a task's time, smoothed; 0: not known yet */
+	unsigned window, queued; /* queued: handed out and not reaped, of all workers */
+	unsigned failed;       /* workers in a row that ended before they were ready */
+	int failure;           /* why the last one did */
+	int64_t wall;          /* CLOCK_REALTIME - CLOCK_MONOTONIC */
+	struct timer check;
+	struct env env;
+	struct prong_result result;
+};
+
+static inline uint32_t pr_inflight(const struct worker *w)
+{
+	return w->given - w->reaped;
+}
+
+/* worker-proc.c */
+int pr_worker_new(struct prong *p, struct worker **out); /* 0 or -errno */
+void pr_worker_free(struct prong *p, struct worker *w);
+void pr_worker_look(struct prong *p, struct worker *w); /* reap it if it is dead */
+void pr_worker_wake(struct worker *w);
+void pr_worker_force(struct worker *w); /* a byte, in any case */
+void pr_worker_retire(struct worker *w);
+void pr_worker_end(struct prong *p, struct worker *w, const char *termseq);
+
+#endif

@@ -1,0 +1,646 @@
+/* engine-worker.c - tasks for standing workers: hand them out ahead, collect what is done,
+ * and when a worker dies charge one task for it and hand on the rest.
+ *
+ * A task handed out is in jobs[n % cells] of its worker, n from `reaped` to `given`.  The
+ * channel (channel.h) says which of them is done, running, or not begun. */
+#include "crew-private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	AHEAD_NS = 2000000,    /* what is handed out ahead should take about so long */
+	CHECK_NS = 2000000,    /* how often workers with a queue are looked at unasked */
+	TYPICAL_MAX = 4000000, /* one long task does not make all of them long */
+	FAILED_MAX = 3,        /* workers that cannot begin, before tasks pay for it */
+	PAYLOADS_MAX = 64 * 1024 * 1024, /* kept for reuse */
+	PARTING_MS = 1000      /* for worker_exit at prong_close() */
+};
+
+static void check(struct prong *p, struct timer *t);
+static void deadline(struct prong *p, struct timer *t);
+
+int pr_crew_open(struct prong *p)
+{
+	struct timespec mono, real;
+	if (p->crew)
+		return 0;
+	if (!p->ev)
+		return -ENOTSUP;
+	struct crew *c = calloc(1, sizeof *c);
+	if (!c)
+		return -ENOMEM;
+	clock_gettime(CLOCK_MONOTONIC, &mono);
+	clock_gettime(CLOCK_REALTIME, &real);
+	c->wall = (real.tv_sec - mono.tv_sec) * INT64_C(1000000000) + real.tv_nsec - mono.tv_nsec;
+	c->window = p->opt.window ? p->opt.window : PR_WINDOW;
+	c->check.fire = check;
+	p->crew = c;
+	return 0;
+}
+
+/* ---- what a worker does just now ---- */
+
+static struct job **job_at(struct worker *w, uint32_t n)
+{
+	return &w->jobs[n % w->ch->cells];
+}
+
+static uint32_t done(struct worker *w)
+{
+	return atomic_load_explicit(&w->ch->done, memory_order_acquire);
+}
+
+/* The task it runs, or NULL. */
+static struct job *running(struct worker *w, uint32_t *n)
+{
+	uint64_t g = atomic_load(&w->ch->gate);
+	*n = done(w);
+	/* done after gate: it may have gone on, then it is not task *n that runs */
+	return pr_gate_next(g) == *n + 1 ? *job_at(w, *n) : NULL;
+}
+
+static size_t round16(size_t n)
+{
+	return (n + 15) & ~(size_t)15;
+}
+
+/* ---- taking back ---- */
+
+static void forget_payload(struct worker *w)
+{
+	w->in.head = w->in.tail;
+	for (uint32_t n = w->reaped; n != w->given; n++)
+		if (w->in_end[n % w->ch->cells] != NO_PAYLOAD)
+			w->in.head = w->in_end[n % w->ch->cells];
+	if (!pr_inflight(w))
+		w->in.head = w->in.tail = 0;
+}
+
+/* What it has not begun waits again, in the old order. */
+static bool take_back(struct prong *p, struct worker *w)
+{
+	uint64_t g = atomic_load(&w->ch->gate);
+	uint32_t next;
+	do
+		next = pr_gate_next(g);
+	while (!atomic_compare_exchange_weak(&w->ch->gate, &g, pr_gate(next, next)));
+	bool any = w->given != next;
+	while (w->given != next) {
+		pr_wait_again(p, *job_at(w, --w->given));
+		w->tasks--;
+		p->crew->queued--;
+	}
+	if (any)
+		forget_payload(w);
+	p->hungry |= any;
+	return any;
+}
+
+/* ---- handing out ---- */
+
+static bool may_take(const struct prong *p, const struct worker *w)
+{
+	return !w->gone && !w->retiring && !w->why && !w->blocked &&
+	       !(p->opt.recycle_tasks && w->tasks >= p->opt.recycle_tasks);
+}
+
+/* How many tasks a worker may have: an even share of what there is, and not more than takes
+ * a moment, lest some wait behind long ones. */
+static unsigned depth(const struct prong *p)
+{
+	const struct crew *c = p->crew;
+	size_t share = (c->queued + p->nwaiting + p->limit - 1) / p->limit;
+	int64_t ahead = c->typical ? 1 + AHEAD_NS / c->typical : 1;
+	if (share > (size_t)ahead)
+		share = (size_t)ahead;
+	return share < 1 ? 1 : share > c->window ? c->window : (unsigned)share;
+}
+
+static struct worker *stand_by(const struct prong *p)
+{
+	for (struct worker *w = p->crew->workers; w; w = w->next)
+		if (!w->slot && may_take(p, w))
+			return w;
+	return NULL;
+}
+
+/* The busy one with the shortest queue, if half of that is done. */
+static struct worker *least_busy(const struct prong *p, unsigned max)
+{
+	struct worker *best = NULL;
+	if (p->running > p->limit)
+		return NULL;
+	for (struct worker *w = p->crew->workers; w; w = w->next)
+		if (w->slot && may_take(p, w) && !w->stuck && pr_inflight(w) <= max / 2 &&
+		    (!best || pr_inflight(w) < pr_inflight(best)))
+			best = w;
+	return best;
+}
+
+static int payload(struct worker *w, const struct job *j, struct request *rq, uint32_t cell)
+{
+	size_t n = round16(j->spec.task_len);
+	rq->off = rq->len = 0;
+	w->in_end[cell] = NO_PAYLOAD;
+	if (!n)
+		return 0;
+	int64_t at = pr_fifo_place(&w->in, n);
+	if (at < 0 && pr_inflight(w)) {
+		w->blocked = true;
+		return -ENOBUFS;
+	}
+	if (at < 0) {
+		w->in.head = w->in.tail = 0;
+		int e = pr_region_grow(&w->in.r, n > SIZE_MAX / 8 ? n : n * 2);
+		if (e != 0)
+			return e;
+		at = 0;
+	}
+	memcpy(w->in.r.base + at, j->spec.task, j->spec.task_len);
+	rq->off = (uint64_t)at;
+	rq->len = j->spec.task_len;
+	w->in.head = w->in_end[cell] = (size_t)at + n;
+	return 0;
+}
+
+static void watch_time(struct prong *p, struct worker *w, const struct job *j)
+{
+	if (!j->spec.timeout_ms)
+		return;
+	int64_t at = p->ops->now(p) + j->spec.timeout_ms * PR_MS;
+	w->deadline.fire = deadline;
+	if (!w->deadline.pos || at < w->deadline.at)
+		pr_timer_set(&p->timers, &w->deadline, at); /* no memory: check() sees to it */
+}
+
+/* The head of the queue, into the cell behind its last one. */
+static int give_one(struct prong *p, struct worker *w)
+{
+	struct job *j = p->waiting.head;
+	uint32_t cell = w->given % w->ch->cells;
+	struct request *rq = &w->ch->req[cell];
+	int e = payload(w, j, rq, cell);
+	if (e != 0)
+		return e;
+	pr_next_waiting(p);
+	rq->work = j->spec.work;
+	rq->arg = j->spec.arg;
+	rq->id = j->id;
+	rq->attempt = j->attempt;
+	rq->slot = w->slot->number;
+	w->jobs[cell] = j;
+	w->given++;
+	w->tasks++;
+	p->crew->queued++;
+	watch_time(p, w, j);
+	return 0;
+}
+
+static int give(struct prong *p, struct worker *w, unsigned max)
+{
+	uint32_t n = 0;
+	int e = 0;
+	while (p->waiting.head && p->waiting.head->worker && pr_inflight(w) < max && may_take(p, w)) {
+		e = give_one(p, w);
+		if (e != 0)
+			break;
+		n++;
+	}
+	if (n) {
+		atomic_fetch_add(&w->ch->gate, pr_gate(n, 0));
+		pr_worker_wake(w);
+	}
+	return e == -ENOBUFS ? 0 : e;
+}
+
+static int unstartable(struct prong *p, int error, int step, struct fired *f)
+{
+	struct crew *c = p->crew;
+	struct job *j = pr_next_waiting(p);
+	c->result = (struct prong_result){ .how = PRONG_NOTSTARTED, .status = error, .step = step,
+		                           .attempt = j->attempt,
+		                           .out.fd = -1, .err.fd = -1, .res.fd = -1 };
+	*f = (struct fired){ .kind = FIRED_TASK, .job = j, .result = &c->result };
+	p->hungry = true;
+	return 1;
+}
+
+/* A worker for the head of the queue; NULL: not now. */
+static struct worker *choose(struct prong *p, unsigned max, int *error)
+{
+	struct worker *w;
+	*error = 0;
+	if (p->running < p->limit && p->free) {
+		w = stand_by(p);
+		if (!w && !p->hold)
+			*error = pr_worker_new(p, &w);
+		if (w) {
+			w->slot = pr_slot_take(p);
+			return w;
+		}
+	}
+	return least_busy(p, max);
+}
+
+static bool tasks_wait(const struct prong *p)
+{
+	return p->waiting.head && p->waiting.head->worker;
+}
+
+static int feed(struct prong *p, struct fired *f)
+{
+	p->hungry = false;
+	while (tasks_wait(p)) {
+		unsigned max = depth(p);
+		int e;
+		struct worker *w = choose(p, max, &e);
+		if (!w && e == 0)
+			return 0;
+		if (!w && pr_out_of_resources(e) && pr_hold(p))
+			return 0;
+		if (!w)
+			return unstartable(p, -e, PRONG_STEP_FORK, f);
+		e = give(p, w, max);
+		if (e != 0)
+			return unstartable(p, -e, PRONG_STEP_NONE, f);
+	}
+	return 0;
+}
+
+/* ---- collecting ---- */
+
+static void stand_down(struct prong *p, struct worker *w)
+{
+	if (!w->slot)
+		return;
+	pr_slot_give(p, w->slot);
+	w->slot = NULL;
+	p->hungry = true;
+}
+
+/* It has done all that it was given. */
+static void drained(struct prong *p, struct worker *w)
+{
+	w->blocked = false;
+	w->in.head = w->in.tail = 0;
+	if (w->in.r.size > PAYLOADS_MAX)
+		pr_region_trim(&w->in.r);
+	if ((p->opt.recycle_tasks && w->tasks >= p->opt.recycle_tasks) ||
+	    atomic_load_explicit(&w->ch->grown, memory_order_relaxed))
+		pr_worker_retire(w);
+	if (w->retiring || w->gone || !tasks_wait(p) || p->running > p->limit)
+		stand_down(p, w);
+}
+
+static void learn(struct crew *c, int64_t ns)
+{
+	ns = ns < 1 ? 1 : ns > TYPICAL_MAX ? TYPICAL_MAX : ns;
+	c->typical = c->typical ? c->typical + (ns - c->typical) / 8 : ns;
+	c->typical = c->typical < 1 ? 1 : c->typical;
+}
+
+static void free_payload(struct worker *w)
+{
+	size_t end = w->in_end[w->reaped % w->ch->cells];
+	if (end != NO_PAYLOAD)
+		w->in.tail = end;
+}
+
+/* The result of its oldest task is there. */
+static int reap(struct prong *p, struct worker *w, struct fired *f)
+{
+	struct crew *c = p->crew;
+	struct reply *rp = &w->ch->rep[w->reaped % w->ch->cells];
+	struct prong_result *r = &c->result;
+	struct job *j = *job_at(w, w->reaped);
+	*f = (struct fired){ .kind = FIRED_TASK, .job = j, .slot = w->slot, .result = r };
+	*r = (struct prong_result){ .how = PRONG_EXITED, .status = rp->status, .pid = w->pid,
+		                    .attempt = j->attempt, .start_ns = rp->start + c->wall,
+		                    .end_ns = rp->end + c->wall,
+		                    .out.fd = -1, .err.fd = -1, .res.fd = -1 };
+	if (w->why && w->why_task == w->reaped) { /* it ended while it was being ended */
+		r->how = w->why;
+		r->status = 0;
+		r->sent = w->cert.sent;
+	}
+	if (rp->len && rp->off <= SIZE_MAX - rp->len &&
+	    pr_region_see(&w->out, rp->off + rp->len) == 0) {
+		f->data = w->out.base + rp->off;
+		f->len = rp->len;
+	} else if (rp->len) {
+		r->how = PRONG_LOST; /* no memory to see it, or overwritten by a wild pointer */
+	}
+	learn(c, rp->end - rp->start);
+	free_payload(w);
+	w->reaped++;
+	w->stuck = false;
+	c->queued--;
+	c->failed = 0;
+	c->last = c->cursor = w;
+	p->hungry |= pr_inflight(w) <= depth(p) / 2;
+	p->holds = 0;
+	if (!pr_inflight(w))
+		drained(p, w);
+	return 1;
+}
+
+void pr_crew_consumed(struct prong *p)
+{
+	struct worker *w = p->crew->last;
+	p->crew->last = NULL;
+	if (!w)
+		return;
+	atomic_store(&w->ch->freed, w->reaped);
+	if (atomic_load(&w->ch->wants_room) && atomic_exchange(&w->ch->wants_room, 0))
+		pr_worker_force(w);
+}
+
+/* ---- deaths ---- */
+
+static void unlink_worker(struct crew *c, struct worker *w)
+{
+	struct worker **at = &c->workers;
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	if (c->cursor == w)
+		c->cursor = NULL;
+}
+
+/* What it ran when it died: that task ended like its worker. */
+static void charge(struct prong *p, struct worker *w, struct job *j, struct fired *f)
+{
+	struct crew *c = p->crew;
+	c->result = w->cert;
+	c->result.attempt = j->attempt;
+	c->result.start_ns = atomic_load(&w->ch->since) + c->wall;
+	c->result.end_ns = p->ops->now(p) + c->wall;
+	if (w->why && w->why_task == w->reaped) {
+		if (c->result.how == PRONG_EXITED)
+			c->result.status = 0;
+		c->result.how = w->why;
+	}
+	*f = (struct fired){ .kind = FIRED_TASK, .job = j, .slot = w->slot, .result = &c->result };
+	w->reaped++;
+	c->queued--;
+}
+
+/* It is dead, and the results it left are collected.  1: *f is the task it died of. */
+static int bury(struct prong *p, struct worker *w, struct fired *f)
+{
+	struct crew *c = p->crew;
+	uint32_t n;
+	struct job *j = running(w, &n);
+	bool began = atomic_load(&w->ch->ready);
+	int init = atomic_load(&w->ch->init);
+	take_back(p, w);
+	if (j)
+		charge(p, w, j, f);
+	stand_down(p, w);
+	unlink_worker(c, w);
+	pr_worker_free(p, w);
+	p->hungry = true;
+	if (j || began || !tasks_wait(p))
+		return j != NULL;
+	/* It was of no use.  Another one may be; but not for ever. */
+	if (++c->failed < FAILED_MAX)
+		return 0;
+	return unstartable(p, init ? init : EIO, PRONG_STEP_INIT, f);
+}
+
+static int collect(struct prong *p, struct fired *f)
+{
+	struct crew *c = p->crew;
+	struct worker *w = c->cursor ? c->cursor : c->workers, *first = w;
+	while (w) {
+		if (w->reaped != w->given && done(w) != w->reaped)
+			return reap(p, w, f);
+		struct worker *next = w->next ? w->next : c->workers;
+		if (w->gone) {
+			if (bury(p, w, f))
+				return 1;
+			w = first = c->workers; /* the list changed: from the start */
+			continue;
+		}
+		w = next;
+		if (w == first)
+			break;
+	}
+	return 0;
+}
+
+int pr_crew_turn(struct prong *p, struct fired *f)
+{
+	if (p->hungry && feed(p, f))
+		return 1;
+	if (collect(p, f))
+		return 1;
+	return p->hungry ? feed(p, f) : 0;
+}
+
+/* ---- sleeping ---- */
+
+bool pr_crew_arm(struct prong *p)
+{
+	struct crew *c = p->crew;
+	bool queues = false;
+	if (p->hungry && tasks_wait(p) && !p->hold)
+		return false;
+	for (struct worker *w = c->workers; w; w = w->next) {
+		if (!pr_inflight(w))
+			continue;
+		atomic_store(&w->ch->armed, 1);
+		queues |= pr_inflight(w) > 1 || w->exit.fd < 0;
+	}
+	for (struct worker *w = c->workers; w; w = w->next)
+		if (w->gone || (pr_inflight(w) && done(w) != w->reaped))
+			return false;
+	if (queues && !c->check.pos)
+		pr_timer_set(&p->timers, &c->check, p->ops->now(p) + CHECK_NS);
+	return true;
+}
+
+/* Results that nobody was told of are found by having woken up.  What waits behind a task
+ * that takes long is better off with others. */
+static void check(struct prong *p, struct timer *t)
+{
+	int64_t now = p->ops->now(p);
+	(void)t;
+	for (struct worker *w = p->crew->workers; w; w = w->next) {
+		uint32_t n;
+		if (!w->gone && w->exit.fd < 0)
+			pr_worker_look(p, w);
+		if (w->gone || pr_inflight(w) < 2 || done(w) != w->reaped || !running(w, &n) ||
+		    now - atomic_load(&w->ch->since) < CHECK_NS)
+			continue;
+		w->stuck = take_back(p, w);
+	}
+}
+
+/* ---- stopping ---- */
+
+/* Nothing is queued behind it any more, so that nothing else can be hit. */
+static bool stop_running(struct prong *p, struct worker *w, int64_t id, int why)
+{
+	uint32_t n;
+	take_back(p, w);
+	struct job *j = running(w, &n);
+	if (!j || w->why || w->gone || (id && j->id != id))
+		return false;
+	w->why = why;
+	w->why_task = n;
+	pr_worker_end(p, w, j->spec.termseq ? j->spec.termseq : p->termseq);
+	return true;
+}
+
+static bool has(struct worker *w, int64_t id)
+{
+	for (uint32_t n = w->reaped; n != w->given; n++)
+		if (!id || (*job_at(w, n))->id == id)
+			return true;
+	return false;
+}
+
+bool pr_crew_stop(struct prong *p, int64_t id)
+{
+	bool any = false;
+	for (struct worker *w = p->crew->workers; w; w = w->next) {
+		if (!has(w, id))
+			continue;
+		stop_running(p, w, id, PRONG_CANCELLED);
+		any |= has(w, id); /* it runs, or is done already */
+	}
+	return any;
+}
+
+/* A task's time runs from its own start. */
+static void deadline(struct prong *p, struct timer *t)
+{
+	struct worker *w = container_of(t, struct worker, deadline);
+	int64_t now = p->ops->now(p), at = PR_NEVER, since = atomic_load(&w->ch->since);
+	uint32_t r;
+	struct job *j = running(w, &r);
+	for (uint32_t n = w->reaped; n != w->given && !w->gone; n++) {
+		int64_t ms = (*job_at(w, n))->spec.timeout_ms;
+		int64_t end = (j && n == r ? since : now) + ms * PR_MS;
+		if (ms && end <= now)
+			stop_running(p, w, j->id, PRONG_TIMEDOUT);
+		else if (ms && end < at)
+			at = end;
+		if (w->why)
+			return;
+	}
+	if (at != PR_NEVER)
+		pr_timer_set(&p->timers, t, at);
+}
+
+int pr_crew_signal(struct prong *p, int64_t id, int sig, int otherwise)
+{
+	uint32_t n;
+	for (struct worker *w = p->crew->workers; w; w = w->next) {
+		struct job *j = w->gone ? NULL : running(w, &n);
+		if (!j || (id && j->id != id))
+			continue;
+		otherwise = pr_kill_group(w->pid, sig);
+		if (otherwise == 0 && sig)
+			w->cert.sent = sig;
+	}
+	return otherwise;
+}
+
+/* ---- the whole crew ---- */
+
+static unsigned count(const struct crew *c)
+{
+	unsigned n = 0;
+	for (struct worker *w = c->workers; w; w = w->next)
+		n += !w->gone && !w->retiring;
+	return n;
+}
+
+void pr_crew_resized(struct prong *p)
+{
+	if (!p->crew)
+		return;
+	unsigned n = count(p->crew);
+	for (struct worker *w = p->crew->workers; w && n > p->limit; w = w->next)
+		if (!w->slot && !w->gone && !w->retiring) {
+			pr_worker_retire(w);
+			n--;
+		}
+	p->hungry = true;
+}
+
+bool pr_crew_owns(const struct prong *p, pid_t pid)
+{
+	if (p->crew)
+		for (struct worker *w = p->crew->workers; w; w = w->next)
+			if (!w->gone && w->pid == pid)
+				return true;
+	return false;
+}
+
+unsigned pr_crew_room(const struct prong *p)
+{
+	size_t window = p->opt.window ? p->opt.window : PR_WINDOW;
+	size_t want = 2 * window * p->limit;
+	size_t have = p->nwaiting + (p->crew ? p->crew->queued : 0);
+	return have < want ? (unsigned)(want - have) : 0;
+}
+
+static void part(struct prong *p, struct worker *w)
+{
+	if (!w->gone && pr_inflight(w))
+		pr_kill_group(w->pid, SIGKILL);
+	else if (!w->gone && !w->retiring)
+		pr_worker_retire(w);
+	(void)p;
+}
+
+static bool all_gone(struct prong *p)
+{
+	bool all = true;
+	for (struct worker *w = p->crew->workers; w; w = w->next) {
+		pr_worker_look(p, w);
+		all &= w->gone;
+	}
+	return all;
+}
+
+/* Those at rest may run worker_exit; those at work are killed. */
+static void disband(struct prong *p)
+{
+	int64_t until = pr_now() + PARTING_MS * PR_MS;
+	for (struct worker *w = p->crew->workers; w; w = w->next)
+		part(p, w);
+	while (!all_gone(p) && pr_now() < until)
+		poll(NULL, 0, 1);
+	for (struct worker *w = p->crew->workers; w; w = w->next)
+		if (!w->gone) {
+			pr_kill_group(w->pid, SIGKILL);
+			pr_reap(w->pid);
+		}
+}
+
+void pr_crew_close(struct prong *p)
+{
+	struct crew *c = p->crew;
+	if (!c)
+		return;
+	if (*p->alive)
+		disband(p);
+	for (struct worker *w; (w = c->workers);) {
+		for (uint32_t n = w->reaped; n != w->given; n++)
+			free(*job_at(w, n));
+		c->workers = w->next;
+		pr_worker_free(p, w);
+	}
+	pr_timer_cancel(&p->timers, &c->check);
+	pr_env_free(&c->env);
+	free(c);
+	p->crew = NULL;
+}

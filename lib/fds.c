@@ -1,0 +1,44 @@
+/* fds.c - a bit for each descriptor that is the library's, of whatever pool and thread. */
+#include "fds.h"
+
+#include "pool.h"
+
+#include <stdatomic.h>
+#include <unistd.h>
+
+enum { FDS_MAX = 65536 }; /* above: not known, not closed */
+
+static _Atomic uint64_t ours[FDS_MAX / 64];
+
+int pr_fd_mark(int fd)
+{
+	if (fd >= 0 && fd < FDS_MAX)
+		atomic_fetch_or(&ours[fd / 64], UINT64_C(1) << fd % 64);
+	return fd;
+}
+
+void pr_fd_unmark(int fd)
+{
+	if (fd >= 0 && fd < FDS_MAX)
+		atomic_fetch_and(&ours[fd / 64], ~(UINT64_C(1) << fd % 64));
+}
+
+static bool kept(int fd, const int *keep, int n)
+{
+	while (n--)
+		if (keep[n] == fd)
+			return true;
+	return false;
+}
+
+void pr_fds_close(const int *keep, int n)
+{
+	for (int i = 0; i < FDS_MAX / 64; i++) {
+		uint64_t bits = atomic_load_explicit(&ours[i], memory_order_relaxed);
+		for (int b = 0; b < 64 && bits >> b; b++)
+			if (bits >> b & 1 && !kept(i * 64 + b, keep, n)) {
+				close(i * 64 + b);
+				pr_fd_unmark(i * 64 + b);
+			}
+	}
+}
