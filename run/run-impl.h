@@ -10,7 +10,6 @@
 #include "results.h"
 #include "run.h"
 #include "sink.h"
-#include "table.h"
 #include "task.h"
 #include "timing.h"
 
@@ -23,8 +22,7 @@ struct run {
 	struct prong *pool;
 	struct sink *sink;
 	struct joblog *log;
-	struct results *results;  /* files that jobs write into; NULL: none */
-	struct table *table;      /* --results FILE.csv ...; the sink writes into it */
+	struct results *results;  /* NULL: output is printed */
 	struct progress *progress;
 	struct config cfg_shown;  /* for a progress that SIGUSR2 turned on */
 	struct summary *summary;

@@ -31,6 +31,7 @@ static int fake_start(struct prong *p, struct slot *s)
 	}
 	f->run[f->nrun].slot = s;
 	f->run[f->nrun].end = f->now + fate.ms * PR_MS;
+	f->run[f->nrun].sig = fate.sig;
 	f->run[f->nrun++].status = fate.status;
 	f->starts++;
 	f->most = f->nrun > f->most ? f->nrun : f->most;
@@ -62,8 +63,8 @@ static int fake_wait(struct prong *p, int64_t until, struct fired *out)
 		f->now = f->run[i].end;
 	struct slot *s = f->run[i].slot;
 	if (s->result.how == 0)
-		s->result.how = PRONG_EXITED;
-	s->result.status = f->run[i].status;
+		s->result.how = f->run[i].sig ? PRONG_SIGNALED : PRONG_EXITED;
+	s->result.status = f->run[i].sig ? f->run[i].sig : f->run[i].status;
 	f->run[i] = f->run[--f->nrun];
 	*out = (struct fired){ .kind = FIRED_EXIT, .slot = s };
 	return 1;
@@ -77,6 +78,7 @@ static int fake_stop(struct prong *p, struct slot *s)
 		if (f->run[i].slot == s && f->run[i].end > end) {
 			f->run[i].end = end;
 			f->run[i].status = SIGTERM;
+			f->run[i].sig = 0;
 			s->result.how = PRONG_SIGNALED;
 		}
 	return 0;

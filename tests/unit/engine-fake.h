@@ -9,6 +9,7 @@ struct fate {
 	int error;       /* start() answers this (-EAGAIN, -ENOENT ...) */
 	int64_t ms;      /* how long it runs */
 	int status;      /* exit code */
+	int sig;         /* or it dies by this signal */
 	int64_t term_ms; /* how long it takes to obey a stop */
 };
 
@@ -18,7 +19,7 @@ struct fake {
 	int64_t now;           /* nanoseconds */
 	unsigned most;         /* jobs that ran at once, at most */
 	uint64_t starts, waits;
-	struct { struct slot *slot; int64_t end; int status; } *run;
+	struct { struct slot *slot; int64_t end; int status, sig; } *run;
 	unsigned nrun, cap;
 };
 
