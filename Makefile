@@ -69,8 +69,12 @@ docs: all
 deb:
 	tools/deb.sh
 
+MINUTES = 10
 fuzz: all
-	PRONG=$(CURDIR)/$(BUILD)/prong ARGDUMP=$(CURDIR)/$(BUILD)/argdump tools/fuzz.sh $(SECONDS)
+	@test -d build-fuzz || CC=clang meson setup build-fuzz -Dfuzz=true -Dtests=disabled \
+	  -Db_sanitize=address,undefined -Db_lundef=false
+	@ninja -C build-fuzz
+	PRONG=$(CURDIR)/$(BUILD)/prong ARGDUMP=$(CURDIR)/$(BUILD)/argdump tools/fuzz.sh build-fuzz $(MINUTES)
 
 bench: all
 	/usr/bin/python3 bench/bench.py prong=$(BUILD)/prong

@@ -16,7 +16,7 @@ enum { PARALLEL_VERSION = 20221122 }; /* the GNU parallel we are compared with *
 
 int bad_value(const struct option *o, const char *value, const char *mend)
 {
-	warn("--%.*s: '%s' is not understood; %s", (int)strcspn(o->names, " "), o->names,
+	warn("--%.*s: '%.300s' is not understood; %s", (int)strcspn(o->names, " "), o->names,
 	     value, mend);
 	return -1;
 }

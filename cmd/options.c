@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const repl_standard[REPL_COUNT] = { "", ".", "/", "//", "/.", "#", "%" };
-
 struct parse {
 	struct config *cfg;
 	int argc, i;
@@ -265,6 +263,7 @@ int options_parse(struct config *cfg, int argc, char **argv)
 	static struct config first;
 	static struct words *defaults, command; /* the configuration points into them */
 	size_t ndefaults = 0;
+	command.n = 0;
 	int e = find_profile(&first, argc, argv);
 	if (e == 0 && !first.plain)
 		e = defaults_read(first.profiles, first.nprofiles, &defaults, &ndefaults);

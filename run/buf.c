@@ -8,13 +8,28 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A message stays one line and does nothing to the terminal, whatever names are in it. */
+static size_t put_visible(char *to, const char *s)
+{
+	char *at = to;
+	for (; *s; s++)
+		if ((unsigned char)*s >= ' ' && *s != 127)
+			*at++ = *s;
+		else if (*s == '\n' || *s == '\t')
+			at += sprintf(at, *s == '\n' ? "\\n" : "\\t");
+		else
+			at += sprintf(at, "\\x%02x", (unsigned char)*s);
+	return (size_t)(at - to);
+}
+
 static void say(const char *fmt, va_list ap)
 {
-	char line[2048] = "prong: ";
+	enum { TEXT = 1800 };
+	char text[TEXT], line[4 * TEXT + 256] = "prong: ";
 	int err = errno;
 	size_t n = 7;
-	int len = vsnprintf(line + n, sizeof line - 256, fmt, ap);
-	n += len < 0 ? 0 : (size_t)len < sizeof line - 256 ? (size_t)len : sizeof line - 257;
+	int len = vsnprintf(text, sizeof text, fmt, ap);
+	n += put_visible(line + n, len < 0 ? "" : text);
 	if (line[n - 1] == ':')
 		n += (size_t)snprintf(line + n, 200, " %s", strerror(err));
 	line[n++] = '\n';

@@ -306,7 +306,10 @@ const char *template_inert_command(const struct template *t)
 		             (i + 1 == t->n || t->v[i + 1].kind == SEG_BREAK);
 		if ((s->kind == SEG_TEXT && !inert(s->text)) || s->unquotes)
 			return NULL;
-		/* {9} of three values: an empty word for us, no word for a shell */
+		/* '' as a word of the command: an empty word for us, none for a shell */
+		if (s->kind == SEG_BREAK && (i + 1 == t->n || t->v[i + 1].kind == SEG_BREAK))
+			return NULL;
+		/* {9} of three values: the same */
 		if (s->kind == SEG_VALUE && s->pos != 0 && alone)
 			return NULL;
 	}

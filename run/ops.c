@@ -1,10 +1,14 @@
 /* ops.c - {.} {/} {+..} {%.gz} {/from/to}: operations on one value.  Pure. */
 #include "ops.h"
 
+#include "config.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+const char *const repl_standard[REPL_COUNT] = { "", ".", "/", "//", "/.", "#", "%" };
 
 static const char *base_of(const char *v)
 {
