@@ -4,6 +4,7 @@
 #include "options.h"
 #include "run.h"
 #include "sem.h"
+#include "xargs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,6 +72,42 @@ static int semaphore(struct config *cfg)
 	return got == SEM_HELD ? -1 : got == SEM_TIMED_OUT ? 1 : 255;
 }
 
+static void fill_host(struct host *host, struct guard *g)
+{
+	host->arg = g;
+	host->stop = stop_here;
+	host->sweep = sweep_here;
+	host->job_mask = &g->user_mask;
+	host->pgrp = g->pgrp;
+	host->signal_fd = guard_signals(g);
+	if (host->signal_fd < 0)
+		die("cannot watch for signals:");
+	host->death_fd = g->fd;
+}
+
+static int as_xargs(int argc, char **argv)
+{
+	static struct xargs x; /* what commands get lives as long as the process */
+	struct guard g = { .fd = -1 };
+	struct host host = { 0 };
+	struct outcome o;
+	int status = xargs_parse(&x, argc, argv);
+	if (status >= 0)
+		return status;
+	struct words *in = xargs_open(&x);
+	if (!in)
+		return XARGS_ERROR;
+	if (x.show_limits)
+		xargs_show_limits(&x);
+	become_runner(&g, words_fd(in) == STDIN_FILENO && isatty(STDIN_FILENO));
+	host.tty_fd = x.open_tty || x.jobs == 1 ? open("/dev/tty", O_RDWR | O_CLOEXEC) : -1;
+	fill_host(&host, &g);
+	xargs_run(&x, &host, in, &o);
+	words_free(in);
+	finish(&g, &o);
+	return o.status;
+}
+
 int main(int argc, char **argv)
 {
 	static struct config cfg; /* much of it lives as long as the process */
@@ -79,12 +116,14 @@ int main(int argc, char **argv)
 	struct buf mark = { 0 };
 	struct outcome o;
 	open_std_fds();
+	if (xargs_called(&argc, &argv))
+		return as_xargs(argc, argv);
 	int status = options_parse(&cfg, argc, argv);
 	if (status >= 0)
 		return status;
 	if (cfg.sweep_orphans)
 		return sweep_orphans(true) < 0 ? 255 : 0;
-	struct host host = { .arg = &g, .stop = stop_here, .sweep = sweep_here };
+	struct host host = { 0 };
 	shell_choose(&host.shell, getppid());
 	if (access(host.shell.path, X_OK) != 0)
 		die("cannot use the shell '%s' (from $PARALLEL_SHELL or $SHELL):", host.shell.path);
@@ -98,13 +137,8 @@ int main(int argc, char **argv)
 	become_runner(&g, typed);
 	host.tty_fd = cfg.tty ? open("/dev/tty", O_RDWR | O_CLOEXEC) : -1;
 	buf_fmt(&mark, "PRONG_JOB=%s", run_mark());
-	host.job_mask = &g.user_mask;
-	host.pgrp = g.pgrp;
+	fill_host(&host, &g);
 	host.mark = mark.s;
-	host.signal_fd = guard_signals(&g);
-	if (host.signal_fd < 0)
-		die("cannot watch for signals:");
-	host.death_fd = g.fd;
 	run_all(&cfg, &host, in, &o);
 	inputs_close(in);
 	buf_free(&mark);

@@ -370,6 +370,13 @@ SETTER(set_tagstring)
 	return 0;
 }
 
+SETTER(set_ctag)
+{
+	cfg->color = true;
+	cfg->tag |= !value;
+	return value ? set_tagstring(cfg, o, value) : 0;
+}
+
 SETTER(set_shell_quote)
 {
 	(void)o, (void)value;
@@ -437,6 +444,13 @@ SETTER(set_sem_timeout)
 	cfg->semaphore = true;
 	cfg->sem_timeout = give_up ? -t : t;
 	return t < 0 ? bad_value(o, value, "write seconds, or 1.5m, 2h; negative: give up then") : 0;
+}
+
+SETTER(not_first)
+{
+	(void)cfg, (void)value;
+	warn("--%s must be the first option", o->names);
+	return -1;
 }
 
 SETTER(decline) /* a mark: the parser, who knows what was typed, says why */

@@ -29,6 +29,7 @@ SETTER(set_max_lines);
 SETTER(set_pack);
 SETTER(set_eof);
 SETTER(set_tagstring);
+SETTER(set_ctag);    /* a tag, or the tag string if there is a value, and --color */
 SETTER(set_shell_quote);
 SETTER(print_line_max);
 SETTER(print_min_version);
@@ -43,6 +44,7 @@ SETTER(record_env);
 SETTER(set_sem_fg);  /* o->value: in the foreground */
 SETTER(set_sem_id);
 SETTER(set_sem_timeout);
+SETTER(not_first);   /* an option that counts only as the first word */
 SETTER(decline);     /* o->help says why and what to do */
 
 #endif

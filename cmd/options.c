@@ -6,6 +6,7 @@
 #include "jobs.h"
 #include "option-set.h"
 #include "pack.h"
+#include "results.h"
 #include "resume.h"
 #include "perl.h"
 
@@ -227,6 +228,10 @@ static int check(const struct config *cfg)
 		warn("--tty gives each job the terminal: --group and --line-buffer do not go with it");
 		return -1;
 	}
+	if (cfg->files && results_kind(cfg) > RESULTS_FILES) {
+		warn("--files goes with a --results directory only");
+		return -1;
+	}
 	if (jobs_parse(cfg->jobs, 1 << 20) < 0)
 		return jobs_count(cfg), -1;
 	return 0;
@@ -290,6 +295,8 @@ int options_parse(struct config *cfg, int argc, char **argv)
 	if (cfg->tty)
 		cfg->output = OUTPUT_UNGROUP;
 	cfg->perl = perl_new();
+	if (results_kind(cfg) > RESULTS_FILES && !cfg->tty)
+		cfg->output = OUTPUT_GROUP; /* records are made of whole outputs */
 	if (cfg->files && cfg->output == OUTPUT_LINE)
 		cfg->output = OUTPUT_GROUP; /* there is nothing to print but a name */
 	return -1;

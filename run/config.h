@@ -113,6 +113,7 @@ struct config {
 	bool files;            /* --files */
 	bool tag;
 	const char *tagstring; /* template; NULL: the values, tab separated */
+	bool color, color_failed; /* --color, --color-failed */
 	bool verbose;          /* -t / --verbose: command on stderr */
 	bool verbose_stdout;   /* -v: command on stdout before the output */
 	bool dry_run;

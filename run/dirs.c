@@ -1,11 +1,14 @@
 /* dirs.c - mkdir -p, and files in directories that may not be there yet. */
 #include "dirs.h"
 
+#include "buf.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 const char *tmpdir_of(const struct config *cfg)
 {
@@ -48,4 +51,26 @@ int dirs_create(char *path)
 		fd = open(path, flags, 0666);
 	}
 	return fd < 0 ? -errno : fd;
+}
+
+static int unnamed_by_name(const char *dir)
+{
+	struct buf path = { 0 };
+	buf_fmt(&path, "%s/prongXXXXXX", dir);
+	int fd = mkostemp(path.s, O_CLOEXEC);
+	int e = fd < 0 ? -errno : fd;
+	if (fd >= 0)
+		unlink(path.s);
+	buf_free(&path);
+	return e;
+}
+
+int dirs_unnamed(const char *dir)
+{
+#ifdef O_TMPFILE
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOENT))
+		return fd >= 0 ? fd : -errno;
+#endif
+	return unnamed_by_name(dir);
 }

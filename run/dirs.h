@@ -14,5 +14,7 @@ int dirs_make_parent(char *path);
 /* Open (made empty, for reading and writing) a file; its directories are made if missing.
  * The fd, or -errno. */
 int dirs_create(char *path);
+/* An unlinked file in dir, for reading and writing.  The fd, or -errno. */
+int dirs_unnamed(const char *dir);
 
 #endif

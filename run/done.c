@@ -83,7 +83,7 @@ void done_keep(struct run *r, struct task *t, const struct prong_event *ev)
 static void print_output(struct run *r, struct task *t, const struct prong_result *res)
 {
 	bool kept = t->kept && r->cfg->output != OUTPUT_LINE, in_tree = kept && !r->cfg->files;
-	struct output o = { .seq = t->nth, .tag = t->tag,
+	struct output o = { .seq = t->nth, .tag = t->tag, .failed = job_status(res) != 0,
 		            .fd = { kept ? -1 : res->out.fd, res->err.fd },
 		            .len = { res->out.len, res->err.len } };
 	char *head = NULL;
@@ -94,6 +94,38 @@ static void print_output(struct run *r, struct task *t, const struct prong_resul
 	run_hide_progress(r);
 	run_check_sink(r, sink_done(r->sink, &o));
 	free(head);
+}
+
+/* The job as a record of the table. */
+static void print_record(struct run *r, struct task *t, const struct prong_result *res)
+{
+	struct output o = { .seq = t->nth, .fd = { -1, -1 } };
+	const char *command = builder_command(&r->b, t);
+	struct record rec = {
+		.task = t, .result = res, .command = command, .receive = res->out.len,
+		.stream = { { .head = r->cfg->verbose_stdout ? command : NULL, .tag = t->tag,
+		              .fd = res->out.fd, .len = res->out.len },
+		            { .tag = t->tag, .fd = res->err.fd, .len = res->err.len } },
+	};
+	int e = table_record(r->table, &rec, &o.mem[0], &o.fd[0], &o.len[0]);
+	if (e != 0) {
+		warn("job %llu: cannot be written into '%s': %s", (unsigned long long)t->seq,
+		     r->cfg->results, prong_strerror(e));
+		run_fail(r, NULL);
+	}
+	run_check_sink(r, sink_done(r->sink, &o));
+}
+
+/* A job that we ended ourselves has no record. */
+static void give_output(struct run *r, struct task *t, const struct prong_result *res)
+{
+	struct output none = { .seq = t->nth, .fd = { -1, -1 } };
+	if (!r->table)
+		print_output(r, t, res);
+	else if (res->how == PRONG_CANCELLED && r->ended)
+		run_check_sink(r, sink_done(r->sink, &none));
+	else
+		print_record(r, t, res);
 }
 
 static void not_started(struct run *r, struct task *t, const struct prong_result *res)
@@ -176,7 +208,7 @@ void done_job(struct run *r, struct task *t, const struct prong_result *res)
 		not_started(r, t, res);
 	if (res->how != PRONG_CANCELLED || !r->ended)
 		record(r, t, res, c[0].fd >= 0 ? c[0].len : t->sent[0]);
-	print_output(r, t, res);
+	give_output(r, t, res);
 	if (c[0].len > 0) /* before its file is emptied: others may be out of room now */
 		check_room(r, &c[0]);
 	count(r, t, res, &c[1]);

@@ -2,6 +2,7 @@
 #include "joblog.h"
 #include "buf.h"
 #include "copy.h"
+#include "record.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -146,30 +147,6 @@ struct joblog *joblog_open(const char *path, bool go_on)
 
 /* ---- writing ---- */
 
-/* Exitval and Signal.  What never ran gets what a shell would have said. */
-static void ending(const struct prong_result *r, int *val, int *sig)
-{
-	*val = *sig = 0;
-	switch (r->how) {
-	case PRONG_EXITED:
-		*val = r->status;
-		break;
-	case PRONG_SIGNALED:
-	case PRONG_CANCELLED:
-		*sig = r->status;
-		break;
-	case PRONG_TIMEDOUT:
-		*val = -1;
-		*sig = r->status;
-		break;
-	case PRONG_NOTSTARTED:
-		*val = r->status == ENOENT ? 127 : 126;
-		break;
-	default:
-		*val = -1;
-	}
-}
-
 static void add_command(struct buf *b, const char *command)
 {
 	size_t at = b->len;
@@ -185,7 +162,7 @@ int joblog_add(struct joblog *j, uint64_t seq, const char *command,
 	int64_t run = (r->end_ns - r->start_ns + 500000) / 1000000;
 	struct target t = { .fd = j->fd };
 	int val, sig;
-	ending(r, &val, &sig);
+	record_ending(r, &val, &sig);
 	buf_clear(&j->line);
 	buf_fmt(&j->line, "%" PRIu64 "\t:\t%6" PRId64 ".%03" PRId64, seq, start / 1000,
 	        start % 1000);

@@ -3,6 +3,7 @@
  * Owns one buffer, and one block to read what is to be tagged.  Never reorders: bytes of
  * one stream are written before bytes of the other are taken. */
 #include "outbuf.h"
+#include "color.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,9 +21,10 @@ void outbuf_free(struct outbuf *o)
 	free(o->block);
 }
 
-struct tagger tagger_new(const char *tag)
+struct tagger tagger_new(const char *tag, const char *color)
 {
-	return (struct tagger){ .tag = tag, .len = tag ? strlen(tag) : 0 };
+	return (struct tagger){ .tag = tag, .len = tag ? strlen(tag) : 0,
+		                .color = color && *color ? color : NULL };
 }
 
 /* A closed standard error is a way to say that nobody wants it. */
@@ -64,29 +66,53 @@ int outbuf_put(struct outbuf *o, int stream, const void *data, size_t len)
 	return 0;
 }
 
-static int put_tag(struct outbuf *o, int stream, const struct tagger *t)
+static int put_text(struct outbuf *o, int stream, const char *s)
 {
-	int e = outbuf_put(o, stream, t->tag, t->len);
+	return outbuf_put(o, stream, s, strlen(s));
+}
+
+static int put_lead(struct outbuf *o, int stream, const struct tagger *t)
+{
+	int e = t->color ? put_text(o, stream, t->color) : 0;
+	if (e != 0 || !t->tag)
+		return e;
+	e = outbuf_put(o, stream, t->tag, t->len);
 	return e ? e : outbuf_put(o, stream, "\t", 1);
+}
+
+/* One line, or what there is of it. */
+static int put_line(struct outbuf *o, int stream, struct tagger *t, const char *data, size_t n,
+                    bool whole)
+{
+	int e = t->mid ? 0 : put_lead(o, stream, t);
+	if (e == 0)
+		e = outbuf_put(o, stream, data, n - (whole && t->color));
+	if (e == 0 && whole && t->color)
+		e = put_text(o, stream, COLOR_OFF "\n");
+	t->mid = !whole;
+	return e;
 }
 
 int outbuf_lines(struct outbuf *o, int stream, struct tagger *t, const char *data, size_t len)
 {
 	int e = 0;
-	if (!t->tag)
+	if (!t->tag && !t->color)
 		return outbuf_put(o, stream, data, len);
 	while (len > 0 && e == 0) {
 		const char *nl = memchr(data, '\n', len);
 		size_t n = nl ? (size_t)(nl - data) + 1 : len;
-		if (!t->mid)
-			e = put_tag(o, stream, t);
-		if (e == 0)
-			e = outbuf_put(o, stream, data, n);
-		t->mid = !nl;
+		e = put_line(o, stream, t, data, n, nl != NULL);
 		data += n;
 		len -= n;
 	}
 	return e;
+}
+
+int outbuf_end(struct outbuf *o, int stream, struct tagger *t)
+{
+	bool on = t->color && t->mid;
+	t->mid = false;
+	return on ? put_text(o, stream, COLOR_OFF) : 0;
 }
 
 static int raw_file(struct outbuf *o, int stream, int fd, int64_t off, int64_t len)
@@ -109,7 +135,7 @@ int outbuf_file(struct outbuf *o, int stream, struct tagger *t, int fd, int64_t 
 	int e = 0;
 	if (len <= 0)
 		return 0;
-	if (!t->tag)
+	if (!t->tag && !t->color)
 		return raw_file(o, stream, fd, off, len);
 	if (!o->block)
 		o->block = xrealloc(NULL, OUTBUF_SIZE);

@@ -10,6 +10,7 @@
 #include "results.h"
 #include "run.h"
 #include "sink.h"
+#include "table.h"
 #include "task.h"
 #include "timing.h"
 
@@ -22,7 +23,8 @@ struct run {
 	struct prong *pool;
 	struct sink *sink;
 	struct joblog *log;
-	struct results *results;  /* NULL: output is printed */
+	struct results *results;  /* files that jobs write into; NULL: none */
+	struct table *table;      /* --results FILE.csv ...; the sink writes into it */
 	struct progress *progress;
 	struct config cfg_shown;  /* for a progress that SIGUSR2 turned on */
 	struct summary *summary;

@@ -361,11 +361,30 @@ static bool tmpdir_usable(const struct config *cfg)
 	return false;
 }
 
+/* A table is written by the sink: so it has the order of --keep-order. */
+static bool open_sink(struct run *r)
+{
+	struct config plain = *r->cfg;
+	if (results_kind(&plain) != RESULTS_TABLE || plain.dry_run) {
+		r->sink = sink_new(&plain, STDOUT_FILENO, STDERR_FILENO);
+		return true;
+	}
+	plain.color = plain.color_failed = false;
+	plain.output = OUTPUT_GROUP;
+	r->table = table_new(&plain, inputs_header(r->in));
+	if (r->table) {
+		r->sink = sink_new(&plain, table_fd(r->table), STDERR_FILENO);
+		sink_name(r->sink, table_name(r->table));
+	}
+	return r->table != NULL;
+}
+
 static bool set_up(struct run *r, unsigned jobs)
 {
 	const struct config *cfg = r->cfg;
 	r->tally = (struct tally){ .halt = cfg->halt, .total = -1, .status = -1 };
-	r->sink = sink_new(cfg, STDOUT_FILENO, STDERR_FILENO);
+	if (!open_sink(r))
+		return false;
 	r->summary = summary_new();
 	r->progress = progress_new(cfg, STDERR_FILENO, r->host->pgrp);
 	r->oom = oom_count();
@@ -402,6 +421,7 @@ static void tear_down(struct run *r)
 	if (r->log)
 		joblog_close(r->log);
 	results_free(r->results);
+	table_free(r->table);
 	if (r->sink)
 		sink_free(r->sink);
 	if (r->summary)

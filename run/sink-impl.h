@@ -2,13 +2,14 @@
 #ifndef RUN_SINK_IMPL_H
 #define RUN_SINK_IMPL_H
 
+#include "color.h"
 #include "order.h"
 #include "outbuf.h"
 #include "sink.h"
 #include "spool.h"
 
 /* Kinds of pieces in the spool; stdout and stderr are the stream numbers. */
-enum { PIECE_OUT = 0, PIECE_ERR = 1, PIECE_TAG = 2 };
+enum { PIECE_OUT = 0, PIECE_ERR = 1, PIECE_TAG = 2, PIECE_COLOR = 3 };
 
 /* A running job of line mode. */
 struct live {
@@ -28,6 +29,9 @@ struct sink {
 	struct spool *spool;
 	struct order order;
 	struct buf tag;             /* of the chain being printed */
+	struct color color;         /* the same */
+	bool colored, color_failed;
+	const char *name;           /* of the target of stdout, for messages; NULL: it is stdout */
 	struct sink_patience patience;
 	bool keep, ungroup;
 	int failed;                 /* the first error; nothing works after it */
@@ -35,12 +39,14 @@ struct sink {
 	struct live *live[BUCKETS]; /* by seq */
 };
 
+/* The colour of a job, "" for none. */
+struct color sink_color(const struct sink *s, uint64_t seq, bool failed);
 /* Note an error of writing (or of holding back, if `held`) and return it. */
 int sink_fail(struct sink *s, int e, bool held);
 bool sink_holds(const struct sink *s, uint64_t seq); /* it is not the turn of seq */
 /* Print a chain and give its room back. */
 int sink_print(struct sink *s, int64_t at);
-int sink_hold_tag(struct sink *s, struct chain *c, const char *tag);
+int sink_hold_tag(struct sink *s, struct chain *c, const char *tag, struct color color);
 
 /* ---- sink-line.c ---- */
 struct live *live_find(const struct sink *s, uint64_t seq);

@@ -44,7 +44,7 @@ static int hold(struct sink *s, struct live *l, const char *tag, int i, const ch
                 size_t len)
 {
 	struct buf *mem = &l->part[i].mem;
-	int e = l->held.first < 0 ? sink_hold_tag(s, &l->held, tag) : 0;
+	int e = l->held.first < 0 ? sink_hold_tag(s, &l->held, tag, sink_color(s, l->seq, false)) : 0;
 	if (e == 0)
 		e = spool_join(s->spool, &l->held, &l->part[i].spilled);
 	if (e == 0)
@@ -75,13 +75,16 @@ static int print_spilled(struct sink *s, struct chain *c, int i, struct tagger *
 static int print(struct sink *s, struct live *l, const char *tag, int i, const char *data,
                  size_t len)
 {
-	struct tagger t = tagger_new(tag);
+	struct color color = sink_color(s, l->seq, false);
+	struct tagger t = tagger_new(tag, color.on);
 	struct buf *mem = &l->part[i].mem;
 	int e = print_spilled(s, &l->part[i].spilled, i, &t);
 	if (e == 0)
 		e = outbuf_lines(&s->out, i, &t, mem->s, mem->len);
 	if (e == 0)
 		e = outbuf_lines(&s->out, i, &t, data, len);
+	if (e == 0)
+		e = outbuf_end(&s->out, i, &t);
 	return sink_fail(s, e, false);
 }
 

@@ -18,6 +18,8 @@ struct sink *sink_new(const struct config *cfg, int out_fd, int err_fd)
 	s->spool = spool_new(tmpdir_of(cfg));
 	s->ungroup = cfg->output == OUTPUT_UNGROUP;
 	s->keep = cfg->keep_order && !s->ungroup;
+	s->colored = cfg->color && !s->ungroup;
+	s->color_failed = cfg->color_failed && cfg->output == OUTPUT_GROUP;
 	return s;
 }
 
@@ -45,6 +47,18 @@ void sink_be_patient(struct sink *s, const struct sink_patience *p)
 			s->out.to[i].patience = &s->patience;
 }
 
+void sink_name(struct sink *s, const char *name)
+{
+	s->name = name;
+}
+
+struct color sink_color(const struct sink *s, uint64_t seq, bool failed)
+{
+	if (s->color_failed && failed)
+		return color_of_failure();
+	return s->colored ? color_of_job(seq) : (struct color){ .on = "" };
+}
+
 /* ---- errors ---- */
 
 const char *sink_error(const struct sink *s)
@@ -61,6 +75,8 @@ static void describe(struct sink *s, int e, bool held)
 	else if (held)
 		snprintf(s->error, sizeof s->error, "cannot hold output in %s: %s%s",
 		         spool_dir(s->spool), strerror(-e), full ? "; use --tmpdir" : "");
+	else if (s->name && !s->out.bad)
+		snprintf(s->error, sizeof s->error, "cannot write '%s': %s", s->name, strerror(-e));
 	else
 		snprintf(s->error, sizeof s->error, "cannot write to standard %s: %s",
 		         s->out.bad ? "error" : "output", strerror(-e));
@@ -82,16 +98,20 @@ bool sink_holds(const struct sink *s, uint64_t seq)
 	return s->keep && seq > s->order.next;
 }
 
-int sink_hold_tag(struct sink *s, struct chain *c, const char *tag)
+int sink_hold_tag(struct sink *s, struct chain *c, const char *tag, struct color color)
 {
-	return tag ? spool_add(s->spool, c, PIECE_TAG, tag, strlen(tag) + 1) : 0;
+	int e = *color.on ? spool_add(s->spool, c, PIECE_COLOR, &color, sizeof color) : 0;
+	return e ? e : tag ? spool_add(s->spool, c, PIECE_TAG, tag, strlen(tag) + 1) : 0;
 }
 
 static int print_piece(struct sink *s, const struct piece *p, struct tagger *t)
 {
-	if (p->kind == PIECE_TAG) {
+	if (p->kind == PIECE_COLOR)
+		memcpy(&s->color, p->mem, sizeof s->color);
+	if (p->kind == PIECE_TAG)
 		buf_add(&s->tag, p->mem, (size_t)p->len);
-		t[0] = t[1] = tagger_new(s->tag.s);
+	if (p->kind == PIECE_TAG || p->kind == PIECE_COLOR) {
+		t[0] = t[1] = tagger_new(s->tag.len ? s->tag.s : NULL, s->color.on);
 		return 0;
 	}
 	if (p->mem)
@@ -104,6 +124,7 @@ int sink_print(struct sink *s, int64_t at)
 	struct tagger t[2] = { { .tag = NULL }, { .tag = NULL } };
 	struct piece p;
 	buf_clear(&s->tag);
+	*s->color.on = '\0';
 	while (at >= 0) {
 		int e = spool_read(s->spool, &at, &p);
 		if (e != 0)
@@ -113,7 +134,8 @@ int sink_print(struct sink *s, int64_t at)
 			return sink_fail(s, e, false);
 		spool_release(s->spool, &p);
 	}
-	return 0;
+	int e = outbuf_end(&s->out, 0, &t[0]);
+	return sink_fail(s, e ? e : outbuf_end(&s->out, 1, &t[1]), false);
 }
 
 static size_t missing_newline(const char *head)
@@ -124,7 +146,8 @@ static size_t missing_newline(const char *head)
 
 static int print_now(struct sink *s, const struct output *o)
 {
-	struct tagger t = tagger_new(o->tag);
+	struct color color = sink_color(s, o->seq, o->failed);
+	struct tagger t = tagger_new(o->tag, color.on);
 	int e = 0;
 	if (o->head) {
 		e = outbuf_lines(&s->out, 0, &t, o->head, strlen(o->head));
@@ -132,9 +155,12 @@ static int print_now(struct sink *s, const struct output *o)
 			e = outbuf_lines(&s->out, 0, &t, "\n", missing_newline(o->head));
 	}
 	for (int i = 0; i < 2 && e == 0; i++) {
-		t.mid = false;
 		if (o->fd[i] >= 0)
 			e = outbuf_file(&s->out, i, &t, o->fd[i], 0, o->len[i]);
+		else if (o->mem[i])
+			e = outbuf_lines(&s->out, i, &t, o->mem[i], (size_t)o->len[i]);
+		if (e == 0)
+			e = outbuf_end(&s->out, i, &t);
 	}
 	return sink_fail(s, e, false);
 }
@@ -143,8 +169,10 @@ static int print_now(struct sink *s, const struct output *o)
 
 static bool has_output(const struct output *o)
 {
-	return (o->head && *o->head) || (o->fd[0] >= 0 && o->len[0] > 0) ||
-	       (o->fd[1] >= 0 && o->len[1] > 0);
+	bool some = o->head && *o->head;
+	for (int i = 0; i < 2; i++)
+		some |= (o->fd[i] >= 0 || o->mem[i]) && o->len[i] > 0;
+	return some;
 }
 
 static int hold(struct sink *s, const struct output *o, struct chain *c)
@@ -153,7 +181,7 @@ static int hold(struct sink *s, const struct output *o, struct chain *c)
 	if (!has_output(o))
 		return 0;
 	if (c->first < 0)
-		e = sink_hold_tag(s, c, o->tag);
+		e = sink_hold_tag(s, c, o->tag, sink_color(s, o->seq, o->failed));
 	if (e == 0 && o->head)
 		e = spool_add(s->spool, c, PIECE_OUT, o->head, strlen(o->head));
 	if (e == 0 && o->head)
@@ -161,6 +189,8 @@ static int hold(struct sink *s, const struct output *o, struct chain *c)
 	for (int i = 0; i < 2 && e == 0; i++)
 		if (o->fd[i] >= 0)
 			e = spool_add_file(s->spool, c, i, o->fd[i], o->len[i]);
+		else if (o->mem[i])
+			e = spool_add(s->spool, c, i, o->mem[i], (size_t)o->len[i]);
 	return sink_fail(s, e, true);
 }
 

@@ -15,6 +15,8 @@ struct output {
 	const char *head;    /* text printed on stdout before the job's output (-v), or NULL */
 	int fd[2];           /* captured stdout, stderr; read with pread(); -1: none */
 	int64_t len[2];      /* bytes to take from each */
+	const void *mem[2];  /* or the bytes themselves, where there is no fd; NULL: none */
+	bool failed;         /* for --color-failed */
 };
 
 /* cfg chooses group/line/ungroup, keep_order, tmpdir for the spool.  NULL + warn() on
@@ -43,6 +45,8 @@ struct sink_patience {
 void sink_be_patient(struct sink *s, const struct sink_patience *p); /* copied */
 /* Write out what is buffered for efficiency. Called before the run blocks. */
 int sink_flush(struct sink *s);
+/* How messages call the target of stdout; borrowed. */
+void sink_name(struct sink *s, const char *name);
 const char *sink_error(const struct sink *s);
 void sink_free(struct sink *s);
 

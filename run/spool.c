@@ -6,6 +6,7 @@
 #include "spool.h"
 #include "buf.h"
 #include "copy.h"
+#include "dirs.h"
 #include "sink.h"
 
 #include <errno.h>
@@ -61,29 +62,12 @@ const char *spool_dir(const struct spool *s)
 	return s->dir;
 }
 
-static int open_by_name(const char *dir)
-{
-	struct buf path = { 0 };
-	buf_fmt(&path, "%s/prongXXXXXX", dir);
-	int fd = mkostemp(path.s, O_CLOEXEC);
-	int e = fd < 0 ? -errno : fd;
-	if (fd >= 0)
-		unlink(path.s);
-	buf_free(&path);
-	return e;
-}
-
 static int need_file(struct spool *s)
 {
-	if (s->fd >= 0)
-		return 0;
-	s->fd = open(s->dir, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
-	int e = s->fd < 0 ? -errno : 0;
-	if (e == -EOPNOTSUPP || e == -EISDIR || e == -EINVAL || e == -ENOENT) {
-		s->fd = open_by_name(s->dir);
-		e = s->fd < 0 ? s->fd : 0;
-	}
-	return e;
+	int fd = s->fd >= 0 ? s->fd : dirs_unnamed(s->dir);
+	if (fd >= 0)
+		s->fd = fd;
+	return fd < 0 ? fd : 0;
 }
 
 /* ---- writing ---- */

@@ -8,7 +8,8 @@ import sys
 here = pathlib.Path(__file__).resolve().parent
 known = {line.split()[0] for line in (here / "known").read_text().splitlines()
          if line.strip() and not line.startswith("#")}
-kit = subprocess.run([sys.executable, here / "run", "--candidate", sys.argv[1], *sys.argv[2:]],
+kit = subprocess.run([sys.executable, here / "run", "--candidate", sys.argv[1],
+                      "--xargs-candidate", sys.argv[1] + " --as-xargs", *sys.argv[2:]],
                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 failed = set(re.findall(r"^FAIL (\S+)", kit.stdout, re.M))
 for line in kit.stdout.splitlines():
