@@ -2,6 +2,7 @@
 #include "guardian.h"
 #include "jobs.h"
 #include "options.h"
+#include "pipe.h"
 #include "run.h"
 #include "sem.h"
 #include "xargs.h"
@@ -127,11 +128,12 @@ int main(int argc, char **argv)
 	shell_choose(&host.shell, getppid());
 	if (access(host.shell.path, X_OK) != 0)
 		die("cannot use the shell '%s' (from $PARALLEL_SHELL or $SHELL):", host.shell.path);
-	if (inputs_open(&in, &cfg) != 0)
+	bool pipe = pipe_wanted(&cfg);
+	if ((pipe ? pipe_inputs(&in, &cfg) : inputs_open(&in, &cfg)) != 0)
 		return 255;
 	if (cfg.semaphore && (status = semaphore(&cfg)) >= 0)
 		return status;
-	bool typed = inputs_use_stdin(in) && isatty(STDIN_FILENO);
+	bool typed = (pipe ? pipe_uses_stdin(&cfg) : inputs_use_stdin(in)) && isatty(STDIN_FILENO);
 	if (typed)
 		warn("reading arguments from the terminal; end with Ctrl-D");
 	become_runner(&g, typed);

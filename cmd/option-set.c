@@ -229,6 +229,22 @@ static char *unescaped(const char *s, size_t *len)
 	return out;
 }
 
+SETTER(set_block)
+{
+	double n = scaled(value);
+	if (isnan(n) || fabs(n) > 0x1p60 || (n > -1 && n < 0))
+		return bad_value(o, value, "write a size: 500k, 10M; with --pipe-part also -N, blocks"
+		                           " for each job slot");
+	cfg->block = n < 0 ? ceil(n) : n < 1 ? 1 : floor(n);
+	return 0;
+}
+
+SETTER(set_block_timeout)
+{
+	cfg->block_timeout = duration(value);
+	return cfg->block_timeout < 0 ? bad_value(o, value, "write seconds, or 1.5m, 2h, 1d") : 0;
+}
+
 SETTER(set_delim)
 {
 	cfg->delim = unescaped(value, &cfg->delim_len);
@@ -316,8 +332,10 @@ SETTER(set_file)
 
 SETTER(set_header)
 {
+	(void)o;
 	cfg->header = true;
-	return !strcmp(value, ":") ? 0 : bad_value(o, value, "write --header : (the first line)");
+	cfg->header_is = value;
+	return 0;
 }
 
 SETTER(set_trim)

@@ -12,6 +12,8 @@ SETTER(set_number);  /* int at o->at, at least o->value; k K m M g G allowed */
 SETTER(set_delay);
 SETTER(set_timeout);
 SETTER(set_halt);
+SETTER(set_block);
+SETTER(set_block_timeout);
 SETTER(set_delim);
 SETTER(set_null);
 SETTER(set_repl);    /* the replacement string o->value */

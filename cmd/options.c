@@ -6,9 +6,10 @@
 #include "jobs.h"
 #include "option-set.h"
 #include "pack.h"
+#include "perl.h"
+#include "pipe.h"
 #include "results.h"
 #include "resume.h"
-#include "perl.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -216,10 +217,18 @@ static int be_semaphore(struct config *cfg)
 	cfg->max_args = 0;
 	cfg->max_lines = -1;
 	cfg->pack = PACK_ONE;
-	cfg->pipe = cfg->no_run_if_empty = cfg->header = cfg->skip_first = cfg->csv = false;
+	cfg->pipe = cfg->pipe_part = cfg->no_run_if_empty = cfg->header = cfg->skip_first = cfg->csv = false;
 	cfg->colsep = cfg->eof_str = NULL;
 	cfg->halt = (struct halt){ .when = HALT_NOW, .why = HALT_FAIL, .limit.n = 1 };
 	return 0;
+}
+
+/* What makes sense only with --pipe means it. */
+static void imply_pipe(struct config *cfg)
+{
+	if (cfg->round_robin || cfg->tee || cfg->cat || cfg->fifo || cfg->bin || cfg->shard ||
+	    cfg->group_by || cfg->pipe_part)
+		cfg->pipe = true;
 }
 
 static int check(const struct config *cfg)
@@ -234,6 +243,13 @@ static int check(const struct config *cfg)
 	}
 	if (jobs_parse(cfg->jobs, 1 << 20) < 0)
 		return jobs_count(cfg), -1;
+	if (pipe_wanted(cfg))
+		return pipe_check(cfg);
+	if (cfg->header_is && strcmp(cfg->header_is, ":") != 0) {
+		warn("--header: '%s' is understood only with --pipe; write --header : (the first line)",
+		     cfg->header_is);
+		return -1;
+	}
 	return 0;
 }
 
@@ -286,6 +302,7 @@ int options_parse(struct config *cfg, int argc, char **argv)
 	words_add(&command, NULL);
 	command.n--;
 	parse_words(cfg, &command);
+	imply_pipe(cfg);
 	if (be_semaphore(cfg) != 0 || check(cfg) != 0)
 		return 255;
 	if (resume_prepare(cfg) != 0)

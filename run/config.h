@@ -62,7 +62,15 @@ struct config {
 	const char *parens;   /* --parens; NULL: "{==}" */
 	const char *filter;   /* --filter: a condition in Perl; NULL: none */
 	struct perl *perl;    /* runs the expressions */
-	bool pipe;            /* --pipe: input goes to the jobs' stdin */
+	/* input that goes to the jobs' standard input */
+	bool pipe, pipe_part; /* --pipe, --pipe-part */
+	double block;         /* bytes; < 0: blocks for each slot; 0: not given */
+	double block_timeout; /* seconds; 0: none */
+	const char *recstart, *recend; /* NULL: not given */
+	bool regexp, rrs;     /* they are regular expressions; they are removed */
+	const char *header_is; /* --header: ":", a number of lines, a regular expression */
+	bool round_robin, tee, cat, fifo;
+	const char *bin, *shard, *group_by; /* a column */
 	/* input */
 	struct input_spec *inputs; /* none: standard input */
 	size_t ninputs;

@@ -1,6 +1,8 @@
 /* done.c - what ended: try again, log, print, count, remember for the summary. */
 #include "run-impl.h"
 
+#include "pipe.h"
+
 #include "copy.h"
 
 #include <errno.h>
@@ -158,6 +160,8 @@ static bool by_shell_instead(struct run *r, struct task *t, const struct prong_r
 		return false;
 	t->by_shell = true;
 	task_del(&r->running, t);
+	if (r->pipe && pipe_start(r, t) != 0)
+		return false;
 	t->id = builder_submit(&r->b, r->pool, t);
 	if (t->id < 0)
 		return false;
@@ -170,7 +174,7 @@ static void log_job(struct run *r, struct task *t, const struct prong_result *re
 {
 	if (!strcmp(r->cfg->joblog, "-"))
 		run_check_sink(r, sink_flush(r->sink));
-	if (joblog_add(r->log, t->seq, builder_command(&r->b, t), res, 0, received) < 0)
+	if (joblog_add(r->log, t->seq, builder_command(&r->b, t), res, pipe_sent(t), received) < 0)
 		run_fail(r, "--joblog: cannot write: the job log is incomplete");
 }
 
@@ -195,7 +199,7 @@ void done_job(struct run *r, struct task *t, const struct prong_result *res)
 		r->delay *= job_status(res) ? 1.3 : 0.9;
 	captured(t, res, c);
 	check_room(r, &c[0]);
-	if (wants_retry(r, t, res)) {
+	if (wants_retry(r, t, res) && pipe_again(t)) {
 		t->by_shell = t->evicted = t->suspended = false;
 		free(t->tag);
 		t->tag = NULL;
@@ -206,6 +210,8 @@ void done_job(struct run *r, struct task *t, const struct prong_result *res)
 		median_add(&r->times, timing_now() - t->started);
 	if (res->how == PRONG_NOTSTARTED)
 		not_started(r, t, res);
+	if (r->pipe)
+		pipe_check_end(r, t);
 	if (res->how != PRONG_CANCELLED || !r->ended)
 		record(r, t, res, c[0].fd >= 0 ? c[0].len : t->sent[0]);
 	give_output(r, t, res);

@@ -2,6 +2,7 @@
 #include "run-impl.h"
 
 #include "copy.h"
+#include "pipe.h"
 #include "resume.h"
 
 #include <errno.h>
@@ -48,22 +49,33 @@ static void input_ended(struct run *r, int e)
 	r->tally.total = (int64_t)(r->seq - r->resumed);
 	if (e == 0)
 		return;
-	if (e != -E2BIG)
-		warn("%s: %s", inputs_name(r->in), prong_strerror(e));
+	if (e != -E2BIG && e != -ECANCELED)
+		warn("%s: %s", r->pipe ? pipe_name(r->pipe) : inputs_name(r->in), prong_strerror(e));
 	run_fail(r, NULL);
 }
 
-/* 1 and *t (or NULL: skipped), 0: over, -EAGAIN: not yet. */
+static int read_block(struct run *r, struct task **t)
+{
+	int e = pipe_next(r, t);
+	if (!*t)
+		return e;
+	(*t)->seq = resume_number(r->cfg->resumed, r->seq);
+	if (done_before(r, *t))
+		*t = NULL;
+	return e;
+}
+
+/* 1 and *t (or NULL: skipped), 0: over, -EAGAIN: not yet, -EBUSY: nor before a job has read. */
 static int read_one(struct run *r, struct task **t)
 {
 	struct args a;
-	int e = pack_next(r->pack, &a);
 	*t = NULL;
-	if (e == 1)
+	int e = r->pipe ? read_block(r, t) : pack_next(r->pack, &a);
+	if (e == 1 && !r->pipe)
 		*t = numbered(r, &a);
-	else if (e != -EAGAIN)
+	else if (e != 1 && e != -EAGAIN && e != -EBUSY)
 		input_ended(r, e);
-	return e == 1 || e == -EAGAIN ? e : 0;
+	return e == 1 || e == -EAGAIN || e == -EBUSY ? e : 0;
 }
 
 bool feed_look_ahead(struct run *r)
@@ -120,7 +132,7 @@ static void fill_ready(struct run *r)
 {
 	struct task *t;
 	int e = 1;
-	r->ask_ahead = r->ask_ahead ? r->ask_ahead : 1;
+	r->ask_ahead = r->ask_ahead && !r->pipe ? r->ask_ahead : 1;
 	while (!r->ready.head && e == 1 && !r->no_more) {
 		for (size_t n = 0; n < r->ask_ahead && !r->input_over && e == 1; n++)
 			if ((e = read_one(r, &t)) == 1 && t)
@@ -160,7 +172,7 @@ struct task *feed_next(struct run *r)
 		task_del(&r->again, t);
 		return t;
 	}
-	while (needs_total(r) && r->b.total < 0)
+	while (needs_total(r) && r->b.total < 0 && (!r->pipe || pipe_knows_total(r->pipe)))
 		if (!feed_look_ahead(r) && !r->input_over)
 			return NULL;
 	if (asks_ahead(r)) {
@@ -217,7 +229,7 @@ static void start_task(struct run *r, struct task *t)
 		task_free(t);
 		return;
 	}
-	if (builder_prepare(&r->b, t) != 0 ||
+	if ((r->pipe && pipe_file_new(r, t) != 0) || builder_prepare(&r->b, t) != 0 ||
 	    (r->results && results_begin(r->results, &r->b, t) != 0)) {
 		run_fail(r, NULL);
 		task_free(t);
@@ -227,7 +239,8 @@ static void start_task(struct run *r, struct task *t)
 		keep_head(r, t);
 	if (r->cfg->verbose)
 		say_command(r, t);
-	t->id = builder_submit(&r->b, r->pool, t);
+	int e = r->pipe ? pipe_start(r, t) : 0;
+	t->id = e == 0 ? builder_submit(&r->b, r->pool, t) : e;
 	if (t->id < 0) {
 		warn("job %llu: %s", (unsigned long long)t->seq, prong_strerror((int)t->id));
 		run_fail(r, NULL);

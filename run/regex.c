@@ -15,14 +15,14 @@ struct regex {
 	pcre2_match_data *data;
 };
 
-struct regex *regex_new(const char *pattern, bool lazy, const char *what)
+static struct regex *compile(const char *pattern, uint32_t options, const char *what)
 {
 	int e;
 	PCRE2_SIZE at;
 	PCRE2_UCHAR text[120];
 	struct regex *re = xrealloc(NULL, sizeof *re);
-	re->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-	                         PCRE2_DOTALL | (lazy ? PCRE2_UNGREEDY : 0u), &e, &at, NULL);
+	re->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, options, &e, &at,
+	                         NULL);
 	if (!re->code) {
 		pcre2_get_error_message(e, text, sizeof text);
 		warn("%s: '%s' is no regular expression: %s at byte %zu", what, pattern,
@@ -30,9 +30,20 @@ struct regex *regex_new(const char *pattern, bool lazy, const char *what)
 		free(re);
 		return NULL;
 	}
-	pcre2_jit_compile(re->code, PCRE2_JIT_COMPLETE); /* where there is none, it is slower */
+	/* where there is none, it is slower */
+	pcre2_jit_compile(re->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
 	re->data = pcre2_match_data_create_from_pattern(re->code, NULL);
 	return re;
+}
+
+struct regex *regex_new(const char *pattern, bool lazy, const char *what)
+{
+	return compile(pattern, PCRE2_DOTALL | (lazy ? PCRE2_UNGREEDY : 0u), what);
+}
+
+struct regex *regex_lines(const char *pattern, const char *what)
+{
+	return compile(pattern, 0, what);
 }
 
 bool regex_find(const struct regex *re, const char *s, size_t len, size_t from,
@@ -57,6 +68,18 @@ size_t regex_groups(const struct regex *re, const char *s, size_t len, struct sp
 		v[i] = from[2 * i] == PCRE2_UNSET ? (struct span){ 0, 0 }
 		                                  : (struct span){ from[2 * i], from[2 * i + 1] };
 	return i;
+}
+
+int regex_scan(const struct regex *re, const char *s, size_t len, size_t from, bool final,
+               struct span *match)
+{
+	int n = pcre2_match(re->code, (PCRE2_SPTR)s, len, from, final ? 0u : PCRE2_PARTIAL_HARD,
+	                    re->data, NULL);
+	PCRE2_SIZE *v = pcre2_get_ovector_pointer(re->data);
+	if (n < 1 && n != PCRE2_ERROR_PARTIAL)
+		return 0;
+	*match = (struct span){ v[0], v[1] };
+	return n == PCRE2_ERROR_PARTIAL ? -1 : 1;
 }
 
 void regex_free(struct regex *re)
@@ -89,6 +112,18 @@ size_t regex_groups(const struct regex *re, const char *s, size_t len, struct sp
 {
 	(void)re, (void)s, (void)len, (void)v, (void)max;
 	return 0;
+}
+
+int regex_scan(const struct regex *re, const char *s, size_t len, size_t from, bool final,
+               struct span *match)
+{
+	(void)re, (void)s, (void)len, (void)from, (void)final, (void)match;
+	return 0;
+}
+
+struct regex *regex_lines(const char *pattern, const char *what)
+{
+	return regex_new(pattern, false, what);
 }
 
 void regex_free(struct regex *re)

@@ -19,6 +19,7 @@ struct run {
 	const struct host *host;
 	struct inputs *in;
 	struct pack *pack;        /* gives the values of each command */
+	struct pipe *pipe;        /* or the blocks: --pipe; NULL: no blocks */
 	struct builder b;
 	struct prong *pool;
 	struct sink *sink;

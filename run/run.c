@@ -6,6 +6,7 @@
 
 #include "dirs.h"
 #include "jobs.h"
+#include "pipe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +60,10 @@ void run_watch_input(struct run *r, bool on)
 {
 	if (r->input_watched == on)
 		return;
-	int e = prong_watch(r->pool, inputs_fd(r->in), on, (void *)(uintptr_t)&tag_input);
+	int fd = r->pipe ? pipe_fd(r->pipe) : inputs_fd(r->in);
+	if (on && fd < 0)
+		return;
+	int e = prong_watch(r->pool, fd, on, (void *)(uintptr_t)&tag_input);
 	if (on && e < 0)
 		return; /* a file that is always ready never says "not yet" */
 	r->input_watched = on;
@@ -171,8 +175,10 @@ static void ready(struct run *r, const void *tag)
 		read_signals(r);
 	else if (tag == &tag_death)
 		guardian_died(r);
-	else
+	else if (tag == &tag_input)
 		run_watch_input(r, false);
+	else
+		pipe_ready(r, (void *)(uintptr_t)tag);
 }
 
 /* ---- the loop ---- */
@@ -192,6 +198,8 @@ static void handle(struct run *r, const struct prong_event *ev)
 		done_job(r, ev->tag, ev->result);
 	else if (ev->type == PRONG_OUTPUT)
 		live_output(r, ev);
+	else if (ev->type == PRONG_STARTED)
+		pipe_started(ev->tag);
 	else if (ev->type == PRONG_READY)
 		ready(r, ev->tag);
 }
@@ -232,10 +240,12 @@ static int clockwork(struct run *r)
 	double wait = -1, now;
 	bool file = r->cfg->jobs && jobs_is_file(r->cfg->jobs);
 	if (!r->progress && !r->cfg->timeout.percent && !file && r->delay <= 0 &&
-	    !r->gate.used)
+	    !r->gate.used && r->cfg->block_timeout <= 0)
 		return -1;
 	now = timing_now();
 	sooner(&wait, check_times(r, now));
+	if (r->pipe)
+		sooner(&wait, pipe_wait(r->pipe, now));
 	sooner(&wait, gate_tick(r, now));
 	if (file) {
 		look_at_jobs_file(r, now);
@@ -262,6 +272,8 @@ static void loop(struct run *r)
 {
 	const struct prong_event *ev;
 	for (;;) {
+		if (r->pipe)
+			pipe_turn(r);
 		feed_fill(r);
 		if (over(r))
 			return;
@@ -399,10 +411,16 @@ static bool set_up(struct run *r, unsigned jobs)
 	r->b.slots = jobs;
 	r->pack = pack_new(cfg, r->in, r->b.command, jobs);
 	r->b.total = r->tally.total = pack_total(r->pack);
+	if (pipe_wanted(cfg)) {
+		r->b.total = r->tally.total = -1;
+		if (!(r->pipe = pipe_new(r)))
+			return false;
+	}
 	if (cfg->resume == RESUME_MISSING || cfg->resume == RESUME_FAILED)
 		r->tally.total = -1; /* what was done before does not count */
 	r->wants_total = r->tally.total < 0 &&
-	                 (((cfg->bar || cfg->eta) && !cfg->total_jobs) || (cfg->halt.when && cfg->halt.limit.percent));
+	                 (((cfg->bar || cfg->eta) && !cfg->total_jobs) || (cfg->halt.when && cfg->halt.limit.percent)) &&
+	                 (!r->pipe || pipe_knows_total(r->pipe));
 	if (results_kind(cfg) == RESULTS_FILES && !cfg->dry_run &&
 	    !(r->results = results_new(cfg, inputs_header(r->in))))
 		return false;
@@ -427,6 +445,7 @@ static void tear_down(struct run *r)
 	if (r->summary)
 		summary_free(r->summary);
 	pack_free(r->pack);
+	pipe_free(r->pipe);
 	perl_free(r->cfg->perl);
 	builder_free(&r->b);
 	median_free(&r->times);
@@ -451,6 +470,8 @@ void run_all(const struct config *cfg, const struct host *host, struct inputs *i
 	struct run r = { .cfg = cfg, .host = host, .in = in };
 	int jobs = jobs_count(cfg);
 	*out = (struct outcome){ .status = 255 };
+	if (jobs > 0)
+		jobs = pipe_jobs(cfg, in, jobs);
 	if (jobs <= 0 || !set_up(&r, (unsigned)jobs)) {
 		tear_down(&r);
 		return;

@@ -1,6 +1,8 @@
 /* task.c - turn a record into a job: template, tag, directory, environment, spec. */
 #include "task.h"
 
+#include "load.h"
+
 #include "dirs.h"
 #include "results.h"
 
@@ -41,6 +43,10 @@ void task_free(struct task *t)
 	free(t->dir);
 	perl_values_free(t->perl);
 	kept_free(t->kept);
+	load_release(t->load);
+	if (t->file)
+		unlink(t->file);
+	free(t->file);
 	free(t);
 }
 
@@ -282,8 +288,10 @@ static char *const *words_argv(struct builder *b, const struct task *t)
 	return b->argv;
 }
 
-static struct prong_stdio input_of(const struct builder *b)
+static struct prong_stdio input_of(const struct builder *b, const struct task *t)
 {
+	if (t->load)
+		return t->in;
 	if (b->cfg->tty || (b->cfg->semaphore && !isatty(STDIN_FILENO)))
 		return (struct prong_stdio){ .how = PRONG_INHERIT };
 	return (struct prong_stdio){ .how = PRONG_NULL };
@@ -318,7 +326,7 @@ int64_t builder_submit(struct builder *b, struct prong *pool, struct task *t)
 	return prong_submit(
 		pool,
 		PRONG_SPEC(.argv = argv, .path = argv == (char *const *)by_shell ? argv[0] : NULL,
-	                   .setenv = env, .mark = env[0], .cwd = t->dir, .in = input_of(b),
+	                   .setenv = env, .mark = env[0], .cwd = t->dir, .in = input_of(b, t),
 	                   .out = output_of(cfg, t, 0), .err = output_of(cfg, t, 1), .nice = b->nice,
 	                   .flags = PRONG_KEEP_FDS | (cfg->sweep ? PRONG_SWEEP : 0u) |
 	                            (foreground ? PRONG_FOREGROUND : cfg->tty ? 0u : PRONG_NEW_SESSION),

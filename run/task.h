@@ -19,6 +19,10 @@ struct task {
 	char *dir;        /* working directory; NULL: here */
 	struct perl_values *perl; /* what {= =} gave; NULL: not asked yet */
 	struct kept *kept; /* files its output stays in (results.h); NULL: none */
+	struct load *load; /* its standard input under --pipe; NULL: none */
+	struct prong_stdio in; /* how it gets it */
+	char *file;       /* --cat, --fifo: where it is instead */
+	int fifo_watch;
 	size_t n;
 	char *v[];        /* the arguments */
 };
