@@ -22,7 +22,7 @@ lint: all
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability \
 	  --inline-suppr --suppress=normalCheckLevelMaxBranches --suppress=missingIncludeSystem \
 	  -D_GNU_SOURCE -Iinclude -Irun -Icmd -Ilib lib run cmd
-	clang-tidy --quiet -p $(BUILD) $(SOURCES) 2>/dev/null
+	@$(BUILD)/prong clang-tidy --quiet -p $(BUILD) {} 2\>/dev/null ::: $(SOURCES)
 
 fmt:
 	git diff -U0 --no-color HEAD -- '*.c' '*.h' | clang-format-diff -p1 -i

@@ -13,6 +13,11 @@
 		for (int len = (int)strcspn(n, " "), once = 1; once; once = 0)                    \
 			if (len > 1)
 
+static void put(const char *s, int len)
+{
+	fwrite(s, 1, (size_t)len, stdout);
+}
+
 static bool declined(const struct option *o)
 {
 	return !o->names && !strcmp(o->help, "Declined");
@@ -63,7 +68,8 @@ static void bash_patterns(const struct option *o)
 {
 	const char *bar = "";
 	EACH_NAME(o, n, len) {
-		printf("%s--%.*s", bar, len, n);
+		printf("%s--", bar);
+		put(n, len);
 		bar = "|";
 	}
 	if (o->letter)
@@ -133,7 +139,7 @@ static void bash_completion(void)
 	       "\t\tCOMPREPLY=($(compgen -W '");
 	EACH_OPTION(o)
 		EACH_NAME(o, n, len)
-			printf("--%.*s ", len, n);
+			printf("--"), put(n, len), putchar(' ');
 	printf("' -- \"$cur\"))\n"
 	       "\telse\n"
 	       "\t\tCOMPREPLY=($(compgen -c -- \"$cur\"))\n"
@@ -187,7 +193,7 @@ static void fish_option(const struct option *o, const char *command)
 {
 	printf("complete -c %s", command);
 	EACH_NAME(o, n, len)
-		printf(" -l %.*s", len, n);
+		printf(" -l "), put(n, len);
 	if (o->letter)
 		printf(" -s %c", o->letter);
 	if (o->arg == ARG_NEEDED)

@@ -191,6 +191,7 @@ int main(int argc, char **argv)
 	uint32_t lost = 0;
 	for (uint32_t n = 0; n < t.n; n++)
 		lost += t.seen[n] != 1;
+	free(t.seen);
 	bool leak = count_fds() != fds;
 	printf("%d workers killed; %u tasks: %u done, %u killed while running, %u lost or twice, "
 	       "%u wrong; %s, %s, host grew by %ld KiB\n",
