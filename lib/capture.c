@@ -37,10 +37,14 @@ static bool unshared(struct vessels *vs, int fd)
 	return r > 0;
 }
 
+/* Asked twice, since "nothing" would be lost output. */
 int64_t pr_vessel_len(const struct vessel *v)
 {
 	struct stat st;
-	return fstat(v->fd, &st) == 0 ? st.st_size : 0;
+	if (fstat(v->fd, &st) == 0)
+		return st.st_size;
+	off_t end = lseek(v->fd, 0, SEEK_END);
+	return end > 0 ? end : 0;
 }
 
 /* A used one: as good as new?  The proof comes before the look at its length: what a
