@@ -446,6 +446,8 @@ int64_t prong_fork(struct prong *p, const struct prong_spec *spec)
 	j->spec.out.how = j->spec.out.how ? j->spec.out.how : PRONG_INHERIT;
 	j->spec.err.how = j->spec.err.how ? j->spec.err.how : PRONG_INHERIT;
 	j->id = ++p->next_id;
+	j->attempt = 1;
+	j->state = JOB_RUNNING;
 	struct slot *s = take_slot(p, j);
 	e = p->ops->start(p, s);
 	if (e == PR_IN_CHILD)
