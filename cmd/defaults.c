@@ -43,7 +43,7 @@ static char *next_word(const char **s)
 	return NULL;
 }
 
-static int split(struct words *w, const char *s, const char *where)
+int words_split(struct words *w, const char *s, const char *where)
 {
 	for (;;) {
 		s += strspn(s, " \t\n");
@@ -72,7 +72,7 @@ static int read_file(struct words *w, const char *path)
 	for (size_t n; (n = fread(block, 1, sizeof block, f)) > 0;)
 		buf_add(&b, block, n);
 	fclose(f);
-	int e = b.s ? split(w, b.s, path) : 0;
+	int e = b.s ? words_split(w, b.s, path) : 0;
 	buf_free(&b);
 	return e;
 }
@@ -147,7 +147,7 @@ int defaults_read(const char *const *profiles, size_t nprofiles, struct words **
 	if (e == 0 && !nprofiles)
 		e = read_in_home(w++, "XDG_CONFIG_HOME", ".config", "prong/config");
 	if (e == 0 && env)
-		e = split(w++, env, "$PARALLEL");
+		e = words_split(w++, env, "$PARALLEL");
 	*n = (size_t)(w - *into);
 	return e;
 }

@@ -9,6 +9,8 @@ struct words {
 	size_t n, cap;
 };
 void words_add(struct words *w, char *word);
+/* Cut a text as a shell would; a word that begins with # begins a comment.  -1 after warn(). */
+int words_split(struct words *w, const char *s, const char *where);
 
 /* *n lists in the order they count (later ones win): GNU parallel's own files and ours, or the
  * profiles if any are named; $PARALLEL.  Files that do not exist are empty.  -1 after warn(). */

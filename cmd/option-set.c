@@ -467,7 +467,7 @@ SETTER(set_sem_timeout)
 SETTER(not_first)
 {
 	(void)cfg, (void)value;
-	warn("--%s must be the first option", o->names);
+	warn("--%.*s must be the first option", (int)strcspn(o->names, " "), o->names);
 	return -1;
 }
 

@@ -285,7 +285,9 @@ int options_parse(struct config *cfg, int argc, char **argv)
 	static struct words *defaults, command; /* the configuration points into them */
 	size_t ndefaults = 0;
 	command.n = 0;
-	int e = find_profile(&first, argc, argv);
+	int e = shebang_expand(&argc, &argv);
+	if (e == 0)
+		e = find_profile(&first, argc, argv);
 	if (e == 0 && !first.plain)
 		e = defaults_read(first.profiles, first.nprofiles, &defaults, &ndefaults);
 	*cfg = fresh();

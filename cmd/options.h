@@ -10,6 +10,9 @@ int options_parse(struct config *cfg, int argc, char **argv);
 
 /* ---- within cmd/ ---- */
 
+/* --shebang, --shebang-wrap: make an ordinary command line of it.  -1 after warn(). */
+int shebang_expand(int *argc, char ***argv);
+
 enum option_arg {
 	ARG_NONE,
 	ARG_NEEDED,

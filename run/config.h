@@ -103,6 +103,7 @@ struct config {
 	unsigned retries;     /* tries in all; 1: no retry; 0: until it succeeds */
 	struct halt halt;
 	double memfree, memsuspend; /* bytes; 0: not given */
+	const char *limit;    /* --limit: a command that says if a job may start */
 	const char *load;     /* --load as given, NULL: none */
 	bool noswap;
 	const char *termseq;  /* NULL: the library's default */

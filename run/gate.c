@@ -3,6 +3,7 @@
 #include "gate.h"
 
 #include "jobs.h"
+#include "limit.h"
 #include "pressure.h"
 #include "run-impl.h"
 
@@ -13,10 +14,18 @@
 static const double mem_age = 0.02, look_every = 0.1, act_every = 0.5, swap_every = 1,
                     tell_after = 5;
 
-void gate_init(struct run *r)
+int gate_init(struct run *r)
 {
 	const struct config *c = r->cfg;
-	r->gate.used = c->memfree > 0 || c->memsuspend > 0 || c->load || c->noswap;
+	r->gate.used = c->memfree > 0 || c->memsuspend > 0 || c->load || c->noswap || c->limit;
+	if (c->limit && !(r->gate.limit = limit_new(c->limit, r->host->shell.path)))
+		return -1;
+	return 0;
+}
+
+void gate_free(struct run *r)
+{
+	limit_free(r->gate.limit);
 }
 
 static double available(struct gate *g, double now)
@@ -71,6 +80,16 @@ static struct task *youngest_active(struct run *r)
 	return t;
 }
 
+/* --limit: 2 means that it is far above, and the youngest ends for good. */
+static const char *closed_by_limit(struct run *r, double now)
+{
+	enum limit_says says = limit_ask(r->gate.limit, now);
+	struct task *t = youngest_active(r);
+	if (says == LIMIT_KILL && t)
+		prong_stop(r->pool, t->id);
+	return says == LIMIT_GO ? NULL : "--limit says no";
+}
+
 static const char *closed_by(struct run *r, double now)
 {
 	const struct config *c = r->cfg;
@@ -84,6 +103,8 @@ static const char *closed_by(struct run *r, double now)
 		return "--load: too many processes are running";
 	if (c->noswap && swapping(g, now))
 		return "--noswap: the machine is swapping";
+	if (g->limit) /* the last one: it is asked once for each start */
+		return closed_by_limit(r, now);
 	return NULL;
 }
 

@@ -1,4 +1,4 @@
-/* gate.h - --memfree, --memsuspend, --load, --noswap: may another job start, and what to do
+/* gate.h - --memfree, --memsuspend, --load, --noswap, --limit: may another job start, and what to do
  * with those that run when memory gets short. */
 #ifndef RUN_GATE_H
 #define RUN_GATE_H
@@ -6,9 +6,11 @@
 #include <stdbool.h>
 
 struct run;
+struct limit;
 
 struct gate {
-	bool used;           /* one of the four was given */
+	bool used;           /* one of the five was given */
+	struct limit *limit; /* --limit */
 	bool shut;           /* at the last look */
 	double mem, mem_at;  /* the last reading, and when */
 	double acted;        /* when jobs were last ended, suspended or resumed */
@@ -18,7 +20,8 @@ struct gate {
 	bool told;
 };
 
-void gate_init(struct run *r);
+int gate_init(struct run *r); /* -1 after warn() */
+void gate_free(struct run *r);
 /* May another job start now? */
 bool gate_open(struct run *r);
 /* What goes by the clock; seconds until the next look, < 0: no need. */

@@ -401,8 +401,7 @@ static bool set_up(struct run *r, unsigned jobs)
 	r->progress = progress_new(cfg, STDERR_FILENO, r->host->pgrp);
 	r->oom = oom_count();
 	r->delay = cfg->delay;
-	gate_init(r);
-	if (!r->sink || !tmpdir_usable(cfg) || builder_init(&r->b, cfg, r->host, inputs_header(r->in)) != 0)
+	if (gate_init(r) != 0 || !r->sink || !tmpdir_usable(cfg) || builder_init(&r->b, cfg, r->host, inputs_header(r->in)) != 0)
 		return false;
 	if (r->host->signal_fd >= 0) {
 		struct sink_patience p = { r->host->signal_fd, go_on, r };
@@ -447,6 +446,7 @@ static void tear_down(struct run *r)
 	pack_free(r->pack);
 	pipe_free(r->pipe);
 	perl_free(r->cfg->perl);
+	gate_free(r);
 	builder_free(&r->b);
 	median_free(&r->times);
 }

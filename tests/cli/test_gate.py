@@ -272,3 +272,39 @@ def test_usr2_says_how_far_it_is_and_turns_progress_on(prong, tmp_path):
     (tmp_path / "go").touch()
     rest = p.communicate(timeout=60)[1]
     assert p.returncode == 0 and "1" in rest
+
+
+def test_limit_command_is_asked_before_each_start(prong, tmp_path):
+    r = subprocess.run([prong, "-k", "--limit", f"echo x >>{tmp_path}/asked", "echo", ":::", "1", "2", "3"],
+                       stdout=subprocess.PIPE, timeout=60, check=False)
+    assert (r.returncode, r.stdout) == (0, b"1\n2\n3\n")
+    assert (tmp_path / "asked").read_text() == "x\n" * 3
+
+
+def test_limit_waits_and_goes_on(prong, tmp_path):
+    with subprocess.Popen([prong, "--limit", f"test -e {tmp_path}/go", "echo", ":::", "1"],
+                          stdout=subprocess.PIPE) as p:
+        time.sleep(0.5)
+        assert p.poll() is None
+        (tmp_path / "go").touch()
+        assert p.stdout.read() == b"1\n"
+
+
+def test_limit_2_ends_the_youngest(prong, tmp_path):
+    limit = f"test -e {tmp_path}/high || exit 0; rm {tmp_path}/high; exit 2"
+    with subprocess.Popen([prong, "-j2", "--limit", limit, f"touch {tmp_path}/{{}}; sleep {{}}; echo {{}}",
+                           ":::", "1", "100", "0.1"], stdout=subprocess.PIPE) as p:
+        while not (tmp_path / "100").exists():
+            time.sleep(0.05)
+        (tmp_path / "high").touch()
+        assert p.stdout.read().split() == [b"1", b"0.1"]
+        assert p.wait(timeout=60) == 1
+
+
+def test_limit_by_name_and_errors(prong):
+    for limit in ("io 101", "load 100000", "mem 1k"):
+        assert subprocess.run([prong, "--limit", limit, "echo", ":::", "1"], stdout=subprocess.PIPE,
+                              timeout=60, check=False).stdout == b"1\n"
+    r = subprocess.run([prong, "--limit", "mem x", "echo", ":::", "1"], capture_output=True,
+                       timeout=60, check=False)
+    assert r.returncode == 255 and b"--limit" in r.stderr and r.stderr.count(b"\n") == 1
