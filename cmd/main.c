@@ -95,16 +95,16 @@ static int as_xargs(int argc, char **argv)
 	int status = xargs_parse(&x, argc, argv);
 	if (status >= 0)
 		return status;
-	struct cutter *in = xargs_open(&x);
+	struct word_reader *in = xargs_open(&x);
 	if (!in)
 		return XARGS_ERROR;
 	if (x.show_limits)
 		xargs_show_limits(&x);
-	become_runner(&g, cutter_fd(in) == STDIN_FILENO && isatty(STDIN_FILENO));
+	become_runner(&g, word_fd(in) == STDIN_FILENO && isatty(STDIN_FILENO));
 	host.tty_fd = x.open_tty || x.jobs == 1 ? open("/dev/tty", O_RDWR | O_CLOEXEC) : -1;
 	fill_host(&host, &g);
 	xargs_run(&x, &host, in, &o);
-	cutter_free(in);
+	word_free(in);
 	finish(&g, &o);
 	return o.status;
 }

@@ -309,13 +309,13 @@ int xargs_parse(struct xargs *x, int argc, char **argv)
 	return -1;
 }
 
-struct cutter *xargs_open(const struct xargs *x)
+struct word_reader *xargs_open(const struct xargs *x)
 {
 	if (!x->file)
-		return cutter_new(STDIN_FILENO, "standard input", &x->style);
+		return word_new(STDIN_FILENO, "standard input", &x->style);
 	int fd = open(x->file, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0)
-		return cutter_new(fd, x->file, &x->style);
+		return word_new(fd, x->file, &x->style);
 	warn("cannot open the input file '%s':", x->file);
 	return NULL;
 }

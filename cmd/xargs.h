@@ -9,6 +9,6 @@ bool xargs_called(int *argc, char ***argv);
 /* -1: x is filled, go on; else what to exit with (the user has been told why). */
 int xargs_parse(struct xargs *x, int argc, char **argv);
 /* The input; NULL after warn(). */
-struct cutter *xargs_open(const struct xargs *x);
+struct word_reader *xargs_open(const struct xargs *x);
 
 #endif

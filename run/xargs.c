@@ -18,7 +18,7 @@ enum { HEADROOM = 2048, DEFAULT_CHARS = 128 * 1024, ONE_MAX = 128 * 1024, LOOK_M
 struct run {
 	const struct xargs *x;
 	const struct host *host;
-	struct cutter *in;
+	struct word_reader *in;
 	struct prong *pool;
 	/* the line that is being filled: words with their NULs */
 	struct buf line;
@@ -236,7 +236,7 @@ static int fill(struct run *r)
 	bool ends;
 	while (!r->over && !full(r)) {
 		size_t before = r->line.len - r->part;
-		int e = cutter_next(r->in, &r->line, &ends);
+		int e = word_next(r->in, &r->line, &ends);
 		r->part = e == -EAGAIN ? r->line.len - before : 0;
 		if (e == -EAGAIN)
 			return e;
@@ -430,7 +430,7 @@ static void ready(struct run *r, const void *tag)
 		_exit(128 + SIGKILL);
 	}
 	if (tag == &tag_input) {
-		prong_watch(r->pool, cutter_fd(r->in), 0, NULL);
+		prong_watch(r->pool, word_fd(r->in), 0, NULL);
 		r->watched = false;
 		return;
 	}
@@ -442,7 +442,7 @@ static void ready(struct run *r, const void *tag)
 
 static void watch_input(struct run *r)
 {
-	if (!r->watched && prong_watch(r->pool, cutter_fd(r->in), PRONG_READ,
+	if (!r->watched && prong_watch(r->pool, word_fd(r->in), PRONG_READ,
 	                               (void *)(uintptr_t)&tag_input) == 0)
 		r->watched = true;
 }
@@ -511,7 +511,7 @@ static void measure(struct run *r)
 		too_long(r, 0);
 }
 
-void xargs_run(const struct xargs *x, const struct host *host, struct cutter *in,
+void xargs_run(const struct xargs *x, const struct host *host, struct word_reader *in,
                struct outcome *out)
 {
 	struct run r = { .x = x, .host = host, .in = in, .jobs = x->jobs };

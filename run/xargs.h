@@ -3,12 +3,12 @@
 #define RUN_XARGS_H
 
 #include "run.h"
-#include "cutter.h"
+#include "word-reader.h"
 
 struct xargs {
 	char *const *command; /* and its first arguments */
 	size_t ncommand;
-	struct cutter_style style;
+	struct word_style style;
 	const char *file;     /* -a; NULL: standard input */
 	const char *replace;  /* -I */
 	const char *slot_var;
@@ -26,7 +26,7 @@ size_t xargs_most(void);
 size_t xargs_default(void); /* without -s: 128 KiB, or less if it must be */
 void xargs_show_limits(const struct xargs *x);
 
-void xargs_run(const struct xargs *x, const struct host *host, struct cutter *in,
+void xargs_run(const struct xargs *x, const struct host *host, struct word_reader *in,
                struct outcome *out);
 
 #endif

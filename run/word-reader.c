@@ -1,5 +1,5 @@
-/* cutter.c - bytes to words, for xargs.  Never blocks. */
-#include "cutter.h"
+/* word-reader.c - bytes to words, for xargs.  Never blocks. */
+#include "word-reader.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -9,10 +9,10 @@
 
 enum { BLOCK = 128 * 1024 };
 
-struct cutter {
+struct word_reader {
 	int fd;
 	const char *name;
-	struct cutter_style style;
+	struct word_style style;
 	char block[BLOCK];
 	size_t at, have;
 	char last;         /* the byte before the block */
@@ -26,9 +26,9 @@ struct cutter {
 	bool stops[256];   /* bytes to look at; all others are of the word */
 };
 
-struct cutter *cutter_new(int fd, const char *name, const struct cutter_style *style)
+struct word_reader *word_new(int fd, const char *name, const struct word_style *style)
 {
-	struct cutter *w = xrealloc(NULL, sizeof *w);
+	struct word_reader *w = xrealloc(NULL, sizeof *w);
 	w->fd = fd;
 	w->name = name;
 	w->style = *style;
@@ -44,19 +44,19 @@ struct cutter *cutter_new(int fd, const char *name, const struct cutter_style *s
 	return w;
 }
 
-void cutter_free(struct cutter *w)
+void word_free(struct word_reader *w)
 {
 	if (w && w->fd > STDERR_FILENO)
 		close(w->fd);
 	free(w);
 }
 
-int cutter_fd(const struct cutter *w)
+int word_fd(const struct word_reader *w)
 {
 	return w->fd;
 }
 
-static int more(struct cutter *w)
+static int more(struct word_reader *w)
 {
 	struct pollfd p = { w->fd, POLLIN, 0 };
 	if (poll(&p, 1, 0) == 0)
@@ -77,7 +77,7 @@ static int more(struct cutter *w)
 }
 
 /* The word is complete: 1, or 0 if it is the one that ends the input. */
-static int complete(struct cutter *w, struct buf *to)
+static int complete(struct word_reader *w, struct buf *to)
 {
 	const char *word;
 	buf_chr(to, '\0');
@@ -93,14 +93,14 @@ static int complete(struct cutter *w, struct buf *to)
 	return 0;
 }
 
-static int unclosed(struct cutter *w)
+static int unclosed(struct word_reader *w)
 {
 	warn("unmatched %s quote in %s; quotes are special unless you use -0 or -d",
 	     w->quote == '"' ? "double" : "single", w->name);
 	return -EINVAL;
 }
 
-static void add(struct cutter *w, struct buf *to, char c)
+static void add(struct word_reader *w, struct buf *to, char c)
 {
 	if (!c && !w->told_nul) {
 		warn("a NUL byte in %s ends the word it stands in: no argument can hold one; did you"
@@ -116,7 +116,7 @@ static void add(struct cutter *w, struct buf *to, char c)
 }
 
 /* Bytes that need no look. */
-static void add_plain(struct cutter *w, struct buf *to)
+static void add_plain(struct word_reader *w, struct buf *to)
 {
 	const char *from = w->block + w->at;
 	size_t n = 0, max = w->have - w->at;
@@ -131,7 +131,7 @@ static void add_plain(struct cutter *w, struct buf *to)
 }
 
 /* A byte that is special; 1: it ended a word. */
-static int special(struct cutter *w, struct buf *to, char c, bool *ends_line)
+static int special(struct word_reader *w, struct buf *to, char c, bool *ends_line)
 {
 	if (w->escaped) {
 		w->escaped = false;
@@ -164,7 +164,7 @@ static int special(struct cutter *w, struct buf *to, char c, bool *ends_line)
 }
 
 /* Cut at one byte; 1: it ended a word. */
-static int by_delim(struct cutter *w, struct buf *to, bool *ends_line)
+static int by_delim(struct word_reader *w, struct buf *to, bool *ends_line)
 {
 	char c = w->block[w->at++];
 	*ends_line = (unsigned char)c == w->style.delim;
@@ -174,7 +174,7 @@ static int by_delim(struct cutter *w, struct buf *to, bool *ends_line)
 	return 0;
 }
 
-int cutter_next(struct cutter *w, struct buf *to, bool *ends_line)
+int word_next(struct word_reader *w, struct buf *to, bool *ends_line)
 {
 	*ends_line = false;
 	for (;;) {
