@@ -1,6 +1,6 @@
 /* guardian.c - the process the user started watches over the one that runs the jobs.
  *
- * Owns the pair of sockets between them.  The guardian forwards signals, mirrors the
+ * Owns the pair of sockets between them; the kernel tells the runner by a signal as well.  The guardian forwards signals, mirrors the
  * runner's end, and after an end that was not normal kills everything that is left. */
 #include "guardian.h"
 #include "sem.h"
@@ -151,6 +151,34 @@ static void be_guardian(struct watch *w, sigset_t set)
 
 /* ---- the runner ---- */
 
+static pid_t guardian, runner; /* for the handler */
+
+/* Sent by the kernel when the guardian dies: whatever the runner waits for then, a reader
+ * that does not read, a terminal, or SIGCONT, its jobs must not live on. */
+static void guardian_died(int sig)
+{
+	int e = errno;
+	(void)sig;
+	if (getpid() == runner && getppid() != guardian) {
+		sweep_descendants(0);
+		_exit(128 + SIGKILL);
+	}
+	errno = e; /* sent by somebody else */
+}
+
+static void outlive_nobody(const struct guard *g)
+{
+	struct sigaction sa = { .sa_handler = guardian_died, .sa_flags = SA_RESTART };
+	sigset_t only;
+	guardian = g->guardian;
+	runner = getpid();
+	sigemptyset(&only);
+	sigaddset(&only, SIGRTMAX);
+	sigaction(SIGRTMAX, &sa, NULL);
+	prctl(PR_SET_PDEATHSIG, SIGRTMAX); /* died before: their socket says so */
+	sigprocmask(SIG_UNBLOCK, &only, NULL);
+}
+
 static void be_runner(struct guard *g, int fd, int stdin_fd)
 {
 	setpgid(0, 0);
@@ -239,5 +267,6 @@ int guard_start(struct guard *g, bool pump_stdin)
 	be_runner(g, pair[1], tty[0]);
 	sigdelset(&set, SIGCONT);
 	set_mask(&g->user_mask, &set);
+	outlive_nobody(g);
 	return 0;
 }

@@ -75,6 +75,43 @@ def test_prong_inside_prong(prong, how, audit):
     assert not wait_gone(audit)
 
 
+def state_of(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        return f.read().rpartition(")")[2].split()[0]
+
+
+def wait_for(what, seconds=20):
+    end = time.time() + seconds
+    while not what():
+        assert time.time() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("mode", ["--group", "--line-buffer", "--ungroup"])
+def test_guardian_killed_while_nobody_reads(prong, mode, audit):
+    """The runner waits for a reader that never reads, and must see even so."""
+    job = "setsid sleep 300 & head -c 3000000 /dev/zero | tr '\\0' '\\n'; : {}"
+    p = subprocess.Popen([prong, mode, "-j2", job, ":::", "1", "2"], start_new_session=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    wait_for(lambda: any(b"sleep" in open(f"/proc/{q}/cmdline", "rb").read()
+                         for q in carriers(audit)))
+    time.sleep(0.5)
+    p.kill()
+    p.wait(timeout=20)
+    assert not wait_gone(audit)
+    p.stdout.close()
+
+
+def test_guardian_killed_while_stopped(prong, audit):
+    """Ctrl-Z, kill -9 %1."""
+    p = start(prong, "-j2", JOBS["setsid"], ":::", "1", "2")
+    time.sleep(0.3)
+    p.send_signal(signal.SIGTSTP)
+    wait_for(lambda: state_of(p.pid) == "T")
+    end_it(p, "guardian")
+    assert not wait_gone(audit)
+
+
 def test_both_at_once_are_found_by_the_next_sweep(prong, audit):
     p = start(prong, "-j2", JOBS["setsid"], ":::", "1", "2")
     time.sleep(0.3)
@@ -126,13 +163,14 @@ def test_a_closed_stdout_frees_nobody(prong):
     assert r.returncode == 0 and time.time() - t >= 1.0
 
 
-def test_a_background_child_delays_nobody(prong):
+def test_a_background_child_delays_nobody(prong, audit):
     t = time.time()
     r = subprocess.run([prong, "-j1", "sleep 5 & echo {}", ":::", "1", "2"], timeout=30,
                        stdout=subprocess.PIPE)
     assert r.stdout == b"1\n2\n" and time.time() - t < 4
-    time.sleep(0.1)
-    subprocess.run(["pkill", "-f", "^sleep 5$"])
+    for pid in carriers(audit):
+        os.kill(pid, signal.SIGKILL)
+    assert not wait_gone(audit)
 
 
 def test_a_late_writer_reaches_no_other_job(prong):

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from conftest import carriers
+
 
 class Shell:
     """An interactive bash; expect() waits for text."""
@@ -99,10 +101,9 @@ def test_kill_percent_one(sh, prong, audit):
     sh.send("kill -9 %1; wait; echo done\n")
     sh.expect(b"done")
     end = time.time() + 5
-    while time.time() < end and subprocess.run(["pgrep", "-f", "^sleep 60$"],
-                                               stdout=subprocess.DEVNULL).returncode == 0:
+    while len(carriers(audit)) > 1 and time.time() < end:
         time.sleep(0.05)
-    assert subprocess.run(["pgrep", "-f", "^sleep 60$"], stdout=subprocess.DEVNULL).returncode == 1
+    assert carriers(audit) == [sh.pid]
 
 
 def test_typed_arguments(sh, prong):
