@@ -51,10 +51,81 @@ static void close_pipe(struct load *l)
 	close_fd(&l->wfd);
 }
 
+/* ---- pages that wait in pipes ---- */
+
+static bool spare_get(struct spares *s, struct spare *sp)
+{
+	int fd[2];
+	if (!s || (!s->n && s->made == SPARES))
+		return false;
+	if (s->n) {
+		*sp = s->v[--s->n];
+		return true;
+	}
+	if (pipe2(fd, O_CLOEXEC | O_NONBLOCK) != 0)
+		return false;
+	fcntl(fd[1], F_SETPIPE_SZ, PIPE_SIZE);
+	*sp = (struct spare){ .rfd = fd[0], .wfd = fd[1] };
+	s->made++;
+	return true;
+}
+
+static void spare_put(struct spares *s, struct spare *sp)
+{
+	if (sp->n == 0) {
+		s->v[s->n++] = *sp;
+		return;
+	}
+	close(sp->rfd);
+	close(sp->wfd);
+	s->made--;
+}
+
+void spares_free(struct spares *s)
+{
+	while (s->n) {
+		close(s->v[--s->n].rfd);
+		close(s->v[s->n].wfd);
+	}
+}
+
+static void drop_chain(struct load *l)
+{
+	while (l->nchain)
+		spare_put(l->spares, &l->chain[--l->nchain]);
+	l->chained = 0;
+}
+
+/* Bytes moved from a pipe to the end of the chain; -EAGAIN: no room in it. */
+static int64_t chain_add(struct load *l, int from, size_t n)
+{
+	for (bool fresh = false;; fresh = true) {
+		struct spare *last = l->nchain ? &l->chain[l->nchain - 1] : NULL;
+		ssize_t got = last ? splice(from, NULL, last->wfd, NULL, n, SPLICE_F_NONBLOCK) : -1;
+		if (got >= 0) {
+			last->n += got;
+			l->chained += got;
+			l->spent = true;
+			return got;
+		}
+		if ((last && errno != EAGAIN) || fresh || l->nchain == SPARES ||
+		    !spare_get(l->spares, &l->chain[l->nchain]))
+			return last ? -errno : -EAGAIN;
+		l->nchain++;
+	}
+}
+
+static void chain_shift(struct load *l)
+{
+	spare_put(l->spares, &l->chain[0]);
+	memmove(&l->chain[0], &l->chain[1], --l->nchain * sizeof *l->chain);
+}
+
 void load_free(struct load *l)
 {
 	if (!l)
 		return;
+	drop_chain(l);
 	close_pipe(l);
 	close_fd(&l->rfd);
 	if (l->own)
@@ -76,7 +147,7 @@ void load_release(struct load *l)
 
 int64_t load_pending(const struct load *l)
 {
-	return (int64_t)(l->head.len - l->head_at) + (l->len - l->range_at) +
+	return (int64_t)(l->head.len - l->head_at) + l->chained + (l->len - l->range_at) +
 	       (int64_t)(l->tail.len - l->tail_at);
 }
 
@@ -92,6 +163,7 @@ void load_started(struct load *l)
 
 void load_drop(struct load *l)
 {
+	drop_chain(l);
 	close_pipe(l);
 	close_fd(&l->rfd);
 	l->dead = true;
@@ -124,6 +196,28 @@ static int give_bytes(struct load *l, const struct buf *b, size_t *at, int64_t *
 		*at += (size_t)n;
 		l->given += n;
 		*budget -= n;
+	}
+	return 1;
+}
+
+static int give_chain(struct load *l, int64_t *budget)
+{
+	while (l->nchain) {
+		struct spare *c = &l->chain[0];
+		if (*budget <= 0)
+			return 0;
+		ssize_t n = c->n ? splice(c->rfd, NULL, l->wfd, NULL, (size_t)c->n, SPLICE_F_NONBLOCK)
+		                 : 0;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -1;
+		c->n -= n;
+		l->chained -= n;
+		l->given += n;
+		*budget -= n;
+		if (c->n == 0)
+			chain_shift(l);
 	}
 	return 1;
 }
@@ -168,6 +262,8 @@ void load_feed(struct load *l)
 	if (l->wfd < 0)
 		return;
 	int e = give_bytes(l, &l->head, &l->head_at, &budget);
+	if (e == 1)
+		e = give_chain(l, &budget);
 	if (e == 1)
 		e = give_range(l, &budget);
 	if (e == 1)
@@ -296,6 +392,13 @@ int64_t load_splice(struct load *l, const char *dir, int from, size_t n, bool wa
 		}
 		if (errno != EAGAIN)
 			return -errno;
+	}
+	if (l->wfd >= 0 && l->range_at == l->len) {
+		int64_t got = chain_add(l, from, n);
+		if (got >= 0) {
+			watch(l, true);
+			return got;
+		}
 	}
 	if (wait && l->wfd >= 0) {
 		watch(l, true);

@@ -1,7 +1,7 @@
 /* load.h - what one job gets on its standard input under --pipe, and how it gets there.
  *
- * A load is bytes in memory (head), then a range of a file, then bytes in memory (tail).  It
- * may be `open`: still growing while its job runs.  The job reads a pipe; we write without
+ * A load is bytes in memory (head), then pages that wait in pipes of ours, then a range of a
+ * file, then bytes in memory (tail).  It may be `open`: still growing while its job runs.  The job reads a pipe; we write without
  * blocking, when prong_watch() says that there is room. */
 #ifndef RUN_LOAD_H
 #define RUN_LOAD_H
@@ -12,8 +12,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Pipes of ours in which pages wait: shared by all loads, so that there is a bound. */
+enum { SPARES = 16 };
+struct spares {
+	struct spare {
+		int rfd, wfd;
+		int64_t n; /* bytes in it */
+	} v[SPARES];
+	unsigned n, made; /* in v; in all */
+};
+void spares_free(struct spares *s);
+
 struct load {
 	struct buf head, tail;
+	struct spares *spares; /* NULL: none to be had */
+	struct spare chain[SPARES]; /* behind head */
+	unsigned nchain;
+	int64_t chained;     /* bytes in it */
 	int fd;              /* of the range; -1: none */
 	bool own;            /* ours to close */
 	int64_t from, len;   /* the range */

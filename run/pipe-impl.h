@@ -5,7 +5,10 @@
 #include "cut.h"
 #include "pipe.h"
 
-enum { PIPE_WINDOW = 1 << 20 }; /* how much of the input is looked at, at once */
+enum {
+	PIPE_WINDOW = 1 << 20, /* how much of the input is looked at, at once */
+	PIPE_EDGE = 128 << 10  /* the same of blocks that are longer: before their border only */
+};
 
 /* A file of data. */
 struct data {
@@ -32,6 +35,7 @@ struct pipe {
 	bool grown;         /* said that it is larger than --block */
 	double since;       /* --block-timeout: when this block began */
 	/* a block that is longer than the window */
+	struct spares spares;
 	struct load *live;
 	struct task *waiting; /* its job, if not handed out yet */
 	int64_t front;      /* so many bytes until its end may be near */

@@ -84,7 +84,7 @@ static int cut_block(struct run *r, int64_t from, int64_t *to)
 	int64_t border = from + p->block, begin = border, cut = 0;
 	while (border <= d->end) {
 		if (begin == border)
-			begin = p->block > PIPE_WINDOW ? border - PIPE_WINDOW : from;
+			begin = p->block > PIPE_WINDOW ? border - PIPE_EDGE : from;
 		int e = last_within(p, begin, border, &cut);
 		if (e != 0 || cut) {
 			*to = cut;
@@ -95,7 +95,7 @@ static int cut_block(struct run *r, int64_t from, int64_t *to)
 			begin = border = from + p->block;
 		} else {
 			begin = border - cutter_overlap(p->cutter);
-			border = begin + PIPE_WINDOW;
+			border = begin + PIPE_EDGE;
 		}
 	}
 	*to = d->end;

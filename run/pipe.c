@@ -151,6 +151,7 @@ void pipe_free(struct pipe *p)
 		task_free(p->waiting);
 	for (size_t i = 0; i < p->nloads; i++)
 		load_free(p->loads[i]);
+	spares_free(&p->spares);
 	pipe_close_data(p);
 	cutter_free(p->cutter);
 	regex_free(p->header_re);
@@ -307,7 +308,8 @@ void pipe_live(struct pipe *p, struct load *l)
 {
 	p->live = l;
 	l->open = l->held = true;
-	p->front = p->block > PIPE_WINDOW && !cutter_counts(p->cutter) ? p->block - PIPE_WINDOW : 0;
+	l->spares = &p->spares;
+	p->front = p->block > PIPE_WINDOW && !cutter_counts(p->cutter) ? p->block - PIPE_EDGE : 0;
 }
 
 static void live_begin(struct run *r, struct task **t)
@@ -361,17 +363,17 @@ static int live_front(struct run *r)
 		p->front -= n > 0 ? n : p->front * (n == 0);
 		return n < 0 ? (int)n : 1;
 	}
-	int e = pipe_have(p) && cutter_local(p->cutter) ? 1 : pipe_read(p, PIPE_WINDOW);
+	int e = pipe_have(p) && cutter_local(p->cutter) ? 1 : pipe_read(p, PIPE_EDGE);
 	if (e < 0)
 		return e;
 	size_t n = pipe_have(p);
 	if (!cutter_local(p->cutter)) {
 		cutter_scan(p->cutter, pipe_window(p), n, d->eof);
-		n = n < PIPE_WINDOW && !d->eof ? 0 : cutter_done_with(p->cutter);
+		n = n < PIPE_EDGE && !d->eof ? 0 : cutter_done_with(p->cutter);
 	}
 	n = n < left ? n : left;
 	if (!n) /* it would have to be all, or more must come */
-		n = pipe_have(p) >= PIPE_WINDOW || d->eof ? pipe_have(p) / 2 : 0;
+		n = pipe_have(p) >= PIPE_EDGE || d->eof ? pipe_have(p) / 2 : 0;
 	p->front = d->eof ? 0 : p->front - (int64_t)n;
 	return d->eof || !n ? 1 : push(p, n) == 0 ? 1 : -ENOSPC;
 }
@@ -385,11 +387,11 @@ static int live_step(struct run *r, struct task **t)
 		return live_front(r);
 	if (load_pending(p->live) > 2 * PIPE_WINDOW && p->live->wfd >= 0 && p->slide)
 		return -EBUSY; /* it is longer than it should be: keep it out of the file */
-	int e = pipe_read(p, PIPE_WINDOW);
+	int e = pipe_read(p, PIPE_EDGE);
 	if (e < 0)
 		return e;
 	size_t have = pipe_have(p), cut = 0;
-	if (have && (d->eof || have >= PIPE_WINDOW || cutter_counts(p->cutter)))
+	if (have && (d->eof || have >= PIPE_EDGE || cutter_counts(p->cutter)))
 		cut = cutter_scan(p->cutter, pipe_window(p), have, d->eof);
 	if (cut && cutter_counts(p->cutter)) {
 		live_end(r, cut, t);
@@ -397,7 +399,7 @@ static int live_step(struct run *r, struct task **t)
 		live_end(r, have, t);
 	} else if (cut) {
 		live_end(r, cut, t);
-	} else if (have >= PIPE_WINDOW) {
+	} else if (have >= PIPE_EDGE) {
 		size_t n = cutter_done_with(p->cutter);
 		p->slide = true;
 		return push(p, n > have / 2 ? n : have / 2) == 0 ? 1 : -ENOSPC;
@@ -431,9 +433,10 @@ int pipe_find(struct run *r, size_t *end)
 	struct data *d = pipe_data(p);
 	bool counts = cutter_counts(p->cutter);
 	for (;;) {
-		size_t limit = counts || p->block > PIPE_WINDOW ? PIPE_WINDOW : (size_t)p->block;
+		bool large = !counts && p->block > PIPE_WINDOW;
+		size_t limit = counts ? PIPE_WINDOW : large ? PIPE_EDGE : (size_t)p->block;
 		size_t have = pipe_have(p), cut = 0;
-		if (have && (counts || d->eof || have >= limit))
+		if (have && (counts || d->eof || (have >= limit && !large)))
 			cut = cutter_scan(p->cutter, pipe_window(p), have, d->eof);
 		if (d->eof && !have)
 			return 0;
@@ -442,9 +445,9 @@ int pipe_find(struct run *r, size_t *end)
 		else if (!cut && late(p))
 			cut = cutter_late(p->cutter, pipe_window(p), have);
 		*end = cut;
-		if (cut && (counts || d->eof || p->block <= PIPE_WINDOW || have < limit))
+		if (cut)
 			return 1;
-		if (have >= limit && (counts || p->block > PIPE_WINDOW))
+		if (have >= limit && (counts || large))
 			return PIPE_LONG;
 		if (have >= limit) {
 			pipe_grow(r);
