@@ -78,6 +78,7 @@ fuzz: all
 
 bench: all
 	/usr/bin/python3 bench/bench.py prong=$(BUILD)/prong
+	/usr/bin/python3 bench/bench_pipe.py --prong $(BUILD)/prong
 
 install: all
 	meson install -C $(BUILD)
