@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 build=$1
-seconds=$(awk "BEGIN { s = int($2 * 60); print s > 0 ? s : 1 }")
+seconds=$(awk "BEGIN { s = int($2 * 60); print (s > 0 ? s : 1) }")
 mkdir -p "$build/findings"
 for target in "$build"/tests/fuzz/fuzz_*; do
 	[ -x "$target" ] && [ -f "$target" ] || continue
