@@ -134,10 +134,14 @@ int main(int argc, char **argv)
 	if (cfg.semaphore && (status = semaphore(&cfg)) >= 0)
 		return status;
 	bool typed = (pipe ? pipe_uses_stdin(&cfg) : inputs_use_stdin(in)) && isatty(STDIN_FILENO);
+	if (typed && cfg.interactive)
+		die("--interactive: the values cannot be typed as well; give them by ::: or -a");
 	if (typed)
 		warn("reading arguments from the terminal; end with Ctrl-D");
 	become_runner(&g, typed);
-	host.tty_fd = cfg.tty ? open("/dev/tty", O_RDWR | O_CLOEXEC) : -1;
+	host.tty_fd = cfg.tty || cfg.interactive || cfg.open_tty ? open("/dev/tty", O_RDWR | O_CLOEXEC) : -1;
+	if (cfg.interactive && host.tty_fd < 0 && !cfg.dry_run)
+		die("--interactive: there is no terminal to ask on:");
 	buf_fmt(&mark, "PRONG_JOB=%s", run_mark());
 	fill_host(&host, &g);
 	host.mark = mark.s;

@@ -301,6 +301,16 @@ SETTER(set_resume)
 	return 0;
 }
 
+SETTER(set_template)
+{
+	const char *eq = strchr(value, '=');
+	if (!eq || eq == value || !eq[1])
+		return bad_value(o, value, "write FILE=NAME, such as my.tmpl={#}.conf");
+	cfg->templates = xrealloc(cfg->templates, (cfg->ntemplates + 1) * sizeof *cfg->templates);
+	cfg->templates[cfg->ntemplates++] = value;
+	return 0;
+}
+
 SETTER(set_summary)
 {
 	(void)value;

@@ -66,7 +66,10 @@ const struct option options[] = {
 	{ "exit", 'x', ARG_NONE, set_bool, AT(exit_if_long), 1, NULL, "end if -n or -L values do not fit into one command" },
 	{ "workdir wd", 0, ARG_NEEDED, set_string, AT(workdir), 0, "DIR", "where jobs run; may hold {}; ... makes one for each" },
 	{ "env", 0, ARG_NEEDED, set_nothing, 0, 0, "NAME", "nothing to do here: jobs get the whole environment" },
+	{ "template tmpl", 0, ARG_NEEDED, set_template, 0, 0, "FILE=NAME", "fill in the replacement strings in FILE, and write that into NAME" },
+	{ "cleanup", 0, ARG_NONE, set_bool, AT(cleanup), 1, NULL, "remove NAME when the job has ended" },
 	{ "process-slot-var", 0, ARG_NEEDED, set_string, AT(slot_var), 0, "NAME", "jobs see their slot, from 0, in $NAME" },
+	{ "open-tty", 'o', ARG_NONE, set_bool, AT(open_tty), 1, NULL, "jobs read from the terminal, several at a time; their output is grouped" },
 	{ "tty", 0, ARG_NONE, set_bool, AT(tty), 1, NULL, "one job at a time, each with the terminal" },
 
 	HEAD("Control"),
@@ -113,7 +116,9 @@ const struct option options[] = {
 	{ "capture", 0, ARG_NEEDED, set_capture, 0, 0, "HOW", "file or pipe: how output is collected" },
 	{ "tmpdir tempdir", 0, ARG_NEEDED, set_string, AT(tmpdir), 0, "DIR", "where output waits; default $TMPDIR, /tmp" },
 	{ "verbose", 't', ARG_NONE, set_bool, AT(verbose), 1, NULL, "each command on stderr when it starts" },
+	{ "interactive", 'p', ARG_NONE, set_bool, AT(interactive), 1, NULL, "ask on the terminal before each job" },
 	{ "show-command", 'v', ARG_NONE, set_bool, AT(verbose_stdout), 1, NULL, "each command on stdout before its output" },
+	{ "silent", 0, ARG_NONE, set_bool, AT(verbose_stdout), 0, NULL, "do not (default)" },
 	{ "joblog jl", 0, ARG_NEEDED, set_string, AT(joblog), 0, "FILE", "one line for each job that ended; +FILE appends" },
 	{ "resume", 0, ARG_NONE, set_resume, 0, RESUME_MISSING, NULL, "run what is not in the job log, or not in the --results directory" },
 	{ "resume-failed", 0, ARG_NONE, set_resume, 0, RESUME_FAILED, NULL, "the same, and what failed" },
@@ -148,7 +153,7 @@ const struct option options[] = {
 
 	HEAD("Declined"),
 	DECLINED("sshlogin", 'S', ARG_NEEDED, "jobs run on this machine; for others run 'ssh HOST' as the command"),
-	DECLINED("sshloginfile slf sshdelay ssh-delay sshhostkey transferfile tf transfer return cleanup "
+	DECLINED("sshloginfile slf sshdelay ssh-delay sshhostkey transferfile tf transfer return "
 	         "basefile bf trc onall nonall controlmaster filter-hosts hostgroups hgrp ssh",
 	         0, ARG_GLUED, "jobs run on this machine; for others run 'ssh HOST' as the command"),
 	DECLINED("M", 'M', ARG_NONE, "jobs run on this machine; for others run 'ssh HOST' as the command"),

@@ -237,6 +237,10 @@ static int check(const struct config *cfg)
 		warn("--tty gives each job the terminal: --group and --line-buffer do not go with it");
 		return -1;
 	}
+	if (cfg->cleanup && !cfg->ntemplates) {
+		warn("--cleanup goes with --template; jobs run on this machine, no files are sent");
+		return -1;
+	}
 	if (cfg->files && results_kind(cfg) > RESULTS_FILES) {
 		warn("--files goes with a --results directory only");
 		return -1;

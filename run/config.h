@@ -111,6 +111,8 @@ struct config {
 	bool nice_given;
 	const char *workdir;  /* --wd; NULL: here; "..." a fresh directory per job */
 	const char *slot_var; /* --process-slot-var */
+	bool interactive;     /* --interactive */
+	bool open_tty;        /* --open-tty */
 	bool tty;             /* --tty: one job at a time, with the terminal */
 	bool sweep;           /* --sweep */
 	const char *capture;  /* NULL or "file", "pipe" */
@@ -122,6 +124,9 @@ struct config {
 	bool files;            /* --files */
 	bool tag;
 	const char *tagstring; /* template; NULL: the values, tab separated */
+	const char **templates; /* --template FILE=NAME */
+	size_t ntemplates;
+	bool cleanup;          /* --cleanup: remove what was filled in */
 	bool color, color_failed; /* --color, --color-failed */
 	bool verbose;          /* -t / --verbose: command on stderr */
 	bool verbose_stdout;   /* -v: command on stdout before the output */

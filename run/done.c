@@ -206,6 +206,8 @@ void done_job(struct run *r, struct task *t, const struct prong_result *res)
 		task_push(&r->again, t);
 		return;
 	}
+	if (r->fill && r->cfg->cleanup)
+		fill_remove(r->fill, &r->b, t);
 	if (r->cfg->timeout.percent && job_status(res) == 0)
 		median_add(&r->times, timing_now() - t->started);
 	if (res->how == PRONG_NOTSTARTED)

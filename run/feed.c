@@ -4,10 +4,12 @@
 #include "copy.h"
 #include "pipe.h"
 #include "resume.h"
+#include "terminal.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { LOOK_AHEAD = 4096 }; /* records at a time, so that jobs are not kept waiting */
@@ -220,6 +222,39 @@ static void keep_head(struct run *r, struct task *t)
 		run_fail(r, "cannot write into a file for output");
 }
 
+/* Not run: logged as such, so that --resume-failed asks again. */
+static void decline(struct run *r, struct task *t)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+	struct prong_result res = { .how = PRONG_EXITED, .status = -2, .start_ns = ns, .end_ns = ns };
+	if (r->log && joblog_add(r->log, t->seq, builder_command(&r->b, t), &res, 0, 0) < 0)
+		run_fail(r, "--joblog: cannot write: the job log is incomplete");
+	skipped(r, t->nth);
+	task_free(t);
+}
+
+/* --interactive: false if the task is dealt with. */
+static bool agreed(struct run *r, struct task *t)
+{
+	run_hide_progress(r);
+	run_check_sink(r, sink_flush(r->sink));
+	enum answer a = ask(r->host, builder_command(&r->b, t), run_go_on, r);
+	if (r->cfg->open_tty)
+		terminal_take(r->host);
+	if (a == ANSWER_YES)
+		return true;
+	if (a == ANSWER_NO) {
+		decline(r, t);
+		return false;
+	}
+	if (!r->ended)
+		run_fail(r, "--interactive: there is no terminal to ask on any more");
+	task_free(t);
+	return false;
+}
+
 static void start_task(struct run *r, struct task *t)
 {
 	t->slot = prong_next_slot(r->pool);
@@ -229,8 +264,11 @@ static void start_task(struct run *r, struct task *t)
 		task_free(t);
 		return;
 	}
+	if (r->cfg->interactive && t->tries == 0 && !agreed(r, t))
+		return;
 	if ((r->pipe && pipe_file_new(r, t) != 0) || builder_prepare(&r->b, t) != 0 ||
-	    (r->results && results_begin(r->results, &r->b, t) != 0)) {
+	    (r->results && results_begin(r->results, &r->b, t) != 0) ||
+	    (r->fill && fill_write(r->fill, &r->b, t) != 0)) {
 		run_fail(r, NULL);
 		task_free(t);
 		return;

@@ -3,6 +3,7 @@
 #define RUN_RUN_IMPL_H
 
 #include "gate.h"
+#include "fill.h"
 #include "halt.h"
 #include "joblog.h"
 #include "pack.h"
@@ -25,6 +26,7 @@ struct run {
 	struct sink *sink;
 	struct joblog *log;
 	struct results *results;  /* files that jobs write into; NULL: none */
+	struct fill *fill;        /* --template; NULL: none */
 	struct table *table;      /* --results FILE.csv ...; the sink writes into it */
 	struct progress *progress;
 	struct config cfg_shown;  /* for a progress that SIGUSR2 turned on */
@@ -53,6 +55,7 @@ struct run {
 void run_fail(struct run *r, const char *what);
 void run_check_sink(struct run *r, int e);
 void run_end_all(struct run *r);
+bool run_go_on(void *arg); /* heed signals while something else is waited for; arg: the run */
 void run_hide_progress(struct run *r);
 void run_watch_input(struct run *r, bool on);
 

@@ -7,6 +7,7 @@
 #include "dirs.h"
 #include "jobs.h"
 #include "pipe.h"
+#include "terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -118,7 +119,11 @@ static void stop_and_go(struct run *r)
 {
 	run_hide_progress(r);
 	prong_signal(r->pool, 0, SIGSTOP);
+	if (r->cfg->open_tty)
+		terminal_give(r->host);
 	r->host->stop(r->host->arg);
+	if (r->cfg->open_tty)
+		terminal_take(r->host);
 	prong_signal(r->pool, 0, SIGCONT);
 	gate_suspend_again(r);
 }
@@ -355,7 +360,7 @@ static int open_pool(struct run *r, unsigned jobs)
 }
 
 /* A reader that never reads must not keep us from heeding signals. */
-static bool go_on(void *arg)
+bool run_go_on(void *arg)
 {
 	struct run *r = arg;
 	read_signals(r);
@@ -404,7 +409,7 @@ static bool set_up(struct run *r, unsigned jobs)
 	if (gate_init(r) != 0 || !r->sink || !tmpdir_usable(cfg) || builder_init(&r->b, cfg, r->host, inputs_header(r->in)) != 0)
 		return false;
 	if (r->host->signal_fd >= 0) {
-		struct sink_patience p = { r->host->signal_fd, go_on, r };
+		struct sink_patience p = { r->host->signal_fd, run_go_on, r };
 		sink_be_patient(r->sink, &p);
 	}
 	r->b.slots = jobs;
@@ -423,6 +428,8 @@ static bool set_up(struct run *r, unsigned jobs)
 	if (results_kind(cfg) == RESULTS_FILES && !cfg->dry_run &&
 	    !(r->results = results_new(cfg, inputs_header(r->in))))
 		return false;
+	if (cfg->ntemplates && !cfg->dry_run && !(r->fill = fill_new(cfg, inputs_header(r->in))))
+		return false;
 	if (cfg->joblog && !cfg->dry_run && !(r->log = joblog_open(cfg->joblog, cfg->resume != RESUME_NO)))
 		return false;
 	return open_pool(r, jobs) == 0;
@@ -439,6 +446,7 @@ static void tear_down(struct run *r)
 		joblog_close(r->log);
 	results_free(r->results);
 	table_free(r->table);
+	fill_free(r->fill);
 	if (r->sink)
 		sink_free(r->sink);
 	if (r->summary)
@@ -464,6 +472,16 @@ static void last_words(struct run *r)
 		summary_print(r->summary, STDERR_FILENO, r->finished);
 }
 
+/* --open-tty: the jobs are in our process group, which gets the terminal. */
+static void run_jobs(struct run *r)
+{
+	if (r->cfg->open_tty)
+		terminal_take(r->host);
+	loop(r);
+	if (r->cfg->open_tty)
+		terminal_give(r->host);
+}
+
 void run_all(const struct config *cfg, const struct host *host, struct inputs *in,
              struct outcome *out)
 {
@@ -479,7 +497,7 @@ void run_all(const struct config *cfg, const struct host *host, struct inputs *i
 	if (cfg->dry_run)
 		dry_run(&r, (unsigned)jobs);
 	else
-		loop(&r);
+		run_jobs(&r);
 	last_words(&r);
 	out->status = r.failure ? r.failure : tally_status(&r.tally);
 	out->signal = r.signal;

@@ -292,6 +292,8 @@ static struct prong_stdio input_of(const struct builder *b, const struct task *t
 {
 	if (t->load)
 		return t->in;
+	if (b->cfg->open_tty && b->host->tty_fd >= 0)
+		return (struct prong_stdio){ .how = PRONG_FD, .fd = b->host->tty_fd };
 	if (b->cfg->tty || (b->cfg->semaphore && !isatty(STDIN_FILENO)))
 		return (struct prong_stdio){ .how = PRONG_INHERIT };
 	return (struct prong_stdio){ .how = PRONG_NULL };
@@ -321,14 +323,16 @@ int64_t builder_submit(struct builder *b, struct prong *pool, struct task *t)
 		by_shell[2] = builder_command(b, t);
 		argv = (char *const *)by_shell;
 	}
-	bool foreground = cfg->tty && b->host->tty_fd >= 0;
+	unsigned group = cfg->open_tty ? PRONG_SAME_GROUP
+	                 : cfg->tty && b->host->tty_fd >= 0 ? PRONG_FOREGROUND
+	                 : cfg->tty                         ? 0u
+	                                                    : PRONG_NEW_SESSION;
 	int64_t timeout = cfg->timeout.percent ? 0 : (int64_t)(cfg->timeout.n * 1000 + 0.5);
 	return prong_submit(
 		pool,
 		PRONG_SPEC(.argv = argv, .path = argv == (char *const *)by_shell ? argv[0] : NULL,
 	                   .setenv = env, .mark = env[0], .cwd = t->dir, .in = input_of(b, t),
 	                   .out = output_of(cfg, t, 0), .err = output_of(cfg, t, 1), .nice = b->nice,
-	                   .flags = PRONG_KEEP_FDS | (cfg->sweep ? PRONG_SWEEP : 0u) |
-	                            (foreground ? PRONG_FOREGROUND : cfg->tty ? 0u : PRONG_NEW_SESSION),
+	                   .flags = PRONG_KEEP_FDS | (cfg->sweep ? PRONG_SWEEP : 0u) | group,
 	                   .tty_fd = b->host->tty_fd, .timeout_ms = timeout, .tag = t));
 }
