@@ -4,6 +4,7 @@
  * child has an open of its own (made by /proc/self/fd/N), so that the kernel grants us a write
  * lease exactly when ours is the only open left.  (On a memfd it is granted wrongly; we do
  * not use one.)  Where there are no leases or no /proc, each job gets a fresh file. */
+#include "fds.h"
 #include "os.h"
 #include "pool.h"
 
@@ -20,14 +21,12 @@ enum { SPARE_MAX = 256 };
 void pr_vessels_open(struct vessels *vs, const char *dir)
 {
 	*vs = (struct vessels){ .dir = dir };
-	vs->reopener = pr_reopener();
+	vs->reopener = pr_fd_mark(pr_reopener());
 }
 
 void pr_vessel_given(struct vessel *v)
 {
-	if (v->own >= 0)
-		close(v->own);
-	v->own = -1;
+	pr_fd_close(&v->own);
 }
 
 static bool unshared(struct vessels *vs, int fd)
@@ -63,7 +62,7 @@ static bool take_spare(struct vessels *vs, struct vessel *v)
 		*v = vs->spare[--vs->nspare];
 		if (cleaned(vs, v))
 			return true;
-		close(v->fd);
+		pr_fd_close(&v->fd);
 	}
 	return false;
 }
@@ -71,12 +70,12 @@ static bool take_spare(struct vessels *vs, struct vessel *v)
 int pr_vessel_get(struct vessels *vs, struct vessel *v, bool own)
 {
 	if (!take_spare(vs, v)) {
-		*v = (struct vessel){ .fd = pr_nameless(vs->dir), .own = -1 };
+		*v = (struct vessel){ .fd = pr_fd_mark(pr_nameless(vs->dir)), .own = -1 };
 		if (v->fd < 0)
 			return v->fd;
 	}
 	if (own)
-		v->own = pr_open_again(vs->reopener, v->fd);
+		v->own = pr_fd_mark(pr_open_again(vs->reopener, v->fd));
 	v->owned = v->own >= 0;
 	v->clean = false;
 	return 0;
@@ -103,17 +102,15 @@ void pr_vessel_put(struct vessels *vs, struct vessel *v, int64_t len)
 	pr_vessel_given(v);
 	bool again = v->clean || (v->owned && !vs->no_lease);
 	if (!again || (len > 0 && ftruncate(v->fd, 0) != 0) || !keep_spare(vs, v))
-		close(v->fd);
+		pr_fd_close(&v->fd);
 	v->fd = -1;
 }
 
 void pr_vessels_close(struct vessels *vs)
 {
 	while (vs->nspare)
-		close(vs->spare[--vs->nspare].fd);
+		pr_fd_close(&vs->spare[--vs->nspare].fd);
 	free(vs->spare);
 	vs->spare = NULL;
-	if (vs->reopener >= 0)
-		close(vs->reopener);
-	vs->reopener = -1;
+	pr_fd_close(&vs->reopener);
 }

@@ -363,13 +363,6 @@ static void release(struct prong *p, struct slot *s)
 
 /* ---- opening and closing ---- */
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 static int hear_exits(struct prong *p)
 {
 	int fd = pr_exits_open();
@@ -387,7 +380,7 @@ static int local_open(struct prong *p)
 	int e;
 	p->engine = l;
 	l->exits.fd = -1;
-	l->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	l->null = pr_fd_mark(open("/dev/null", O_RDWR | O_CLOEXEC));
 	l->io = malloc(IO_SIZE);
 	l->stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
 	                MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
@@ -432,21 +425,21 @@ static void local_close(struct prong *p)
 		kill_running(p);
 		pr_exits_close(l->exits.fd);
 	} else {
-		close_fd(&l->exits.fd);
+		pr_fd_close(&l->exits.fd);
 	}
 	/* The set first: a forked copy shares it, and must take nothing out of it. */
 	pr_ev_close(p->ev);
 	p->ev = NULL;
 	for (unsigned i = 0; i < p->nslots; i++) {
 		for (int k = 0; k < NSTREAMS; k++) {
-			close_fd(&p->slots[i]->st[k].pipe.fd);
-			close_fd(&p->slots[i]->st[k].file.fd);
+			pr_fd_close(&p->slots[i]->st[k].pipe.fd);
+			pr_fd_close(&p->slots[i]->st[k].file.fd);
 		}
-		close_fd(&p->slots[i]->exit.fd);
+		pr_fd_close(&p->slots[i]->exit.fd);
 	}
 	pr_vessels_close(&l->vessels);
 	pr_paths_free(&l->paths);
-	close_fd(&l->null);
+	pr_fd_close(&l->null);
 	if (l->stack && l->stack != MAP_FAILED)
 		munmap(l->stack, STACK_SIZE);
 	free(l->io);

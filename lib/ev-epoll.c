@@ -2,6 +2,7 @@
  *
  * A watch is taken out of the set before its fd is closed: if a forked copy of this process
  * holds the same open file, closing alone would leave it in the set, always ready. */
+#include "fds.h"
 #include "pool.h"
 
 #include <errno.h>
@@ -44,13 +45,6 @@ static int alarm_over(struct prong *p, struct watch *w, struct fired *f)
 	return 0;
 }
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 int pr_ev_open(struct ev **out)
 {
 	struct ev *ev = calloc(1, sizeof *ev);
@@ -58,12 +52,12 @@ int pr_ev_open(struct ev **out)
 		return -ENOMEM;
 	ev->armed = PR_NEVER;
 	ev->alarm.fd = -1;
-	ev->ep = epoll_create1(EPOLL_CLOEXEC);
+	ev->ep = pr_fd_mark(epoll_create1(EPOLL_CLOEXEC));
 	int e = ev->ep < 0 ? -errno : 0;
-	ev->wake = (struct watch){ .fd = e == 0 ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1,
-		                   .fire = woken };
+	int fd = e == 0 ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
+	ev->wake = (struct watch){ .fd = pr_fd_mark(fd), .fire = woken };
 	if (e == 0)
-		e = ev->wake.fd < 0 ? -errno : pr_ev_watch(ev, &ev->wake, PRONG_READ);
+		e = fd < 0 ? -errno : pr_ev_watch(ev, &ev->wake, PRONG_READ);
 	if (e == 0)
 		*out = ev;
 	else
@@ -75,9 +69,9 @@ void pr_ev_close(struct ev *ev)
 {
 	if (!ev)
 		return;
-	close_fd(&ev->wake.fd);
-	close_fd(&ev->alarm.fd);
-	close_fd(&ev->ep);
+	pr_fd_close(&ev->wake.fd);
+	pr_fd_close(&ev->alarm.fd);
+	pr_fd_close(&ev->ep);
 	free(ev);
 }
 
@@ -112,7 +106,7 @@ void pr_ev_end(struct ev *ev, struct watch *w)
 		return;
 	if (w->on)
 		pr_ev_watch(ev, w, 0);
-	close_fd(&w->fd);
+	pr_fd_close(&w->fd);
 }
 
 int pr_ev_sleep(struct ev *ev, int timeout_ms)
@@ -155,10 +149,10 @@ int pr_ev_fd(struct ev *ev)
 		int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 		if (fd < 0)
 			return -errno;
-		ev->alarm = (struct watch){ .fd = fd, .fire = alarm_over };
+		ev->alarm = (struct watch){ .fd = pr_fd_mark(fd), .fire = alarm_over };
 		int e = pr_ev_watch(ev, &ev->alarm, PRONG_READ);
 		if (e != 0) {
-			close_fd(&ev->alarm.fd);
+			pr_fd_close(&ev->alarm.fd);
 			return e;
 		}
 	}

@@ -1,6 +1,7 @@
 /* ev-posix.c - ev.h by poll, with a pipe to wake.
  *
  * There is no one fd for the host to sleep on: pr_ev_fd() says -ENOTSUP. */
+#include "fds.h"
 #include "os.h"
 #include "pool.h"
 
@@ -37,8 +38,8 @@ int pr_ev_open(struct ev **out)
 	if (!ev)
 		return -ENOMEM;
 	int e = pr_pipe(fd);
-	ev->wake = (struct watch){ .fd = fd[0], .fire = woken };
-	ev->wake_wr = fd[1];
+	ev->wake = (struct watch){ .fd = pr_fd_mark(fd[0]), .fire = woken };
+	ev->wake_wr = pr_fd_mark(fd[1]);
 	if (e == 0) {
 		fcntl(fd[0], F_SETFL, O_NONBLOCK);
 		fcntl(fd[1], F_SETFL, O_NONBLOCK);
@@ -55,10 +56,8 @@ void pr_ev_close(struct ev *ev)
 {
 	if (!ev)
 		return;
-	if (ev->wake.fd >= 0)
-		close(ev->wake.fd);
-	if (ev->wake_wr >= 0)
-		close(ev->wake_wr);
+	pr_fd_close(&ev->wake.fd);
+	pr_fd_close(&ev->wake_wr);
 	free(ev->fds);
 	free(ev->of);
 	free(ev);
@@ -135,8 +134,7 @@ void pr_ev_end(struct ev *ev, struct watch *w)
 		return;
 	if (w->on)
 		pr_ev_watch(ev, w, 0);
-	close(w->fd);
-	w->fd = -1;
+	pr_fd_close(&w->fd);
 }
 
 static size_t next(struct ev *ev)

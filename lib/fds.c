@@ -23,6 +23,15 @@ void pr_fd_unmark(int fd)
 		atomic_fetch_and(&ours[fd / 64], ~(UINT64_C(1) << fd % 64));
 }
 
+void pr_fd_close(int *fd)
+{
+	if (*fd < 0)
+		return;
+	pr_fd_unmark(*fd);
+	close(*fd);
+	*fd = -1;
+}
+
 static bool kept(int fd, const int *keep, int n)
 {
 	while (n--)

@@ -9,6 +9,7 @@
 
 int pr_fd_mark(int fd); /* returns fd; ignores -1 */
 void pr_fd_unmark(int fd); /* before it is closed or given away */
+void pr_fd_close(int *fd); /* unmark it, close it, make it -1; nothing if it is -1 */
 void pr_fds_close(const int *keep, int n); /* in a forked child: close all marked but these */
 
 #endif

@@ -4,6 +4,7 @@
  * collects nothing itself: that is the engine's.  Never blocks outside engine->wait(). */
 #include "crew.h"
 #include "engine.h"
+#include "fds.h"
 #include "os.h"
 #include "proc.h"
 
@@ -208,6 +209,7 @@ int prong_take(struct prong *p, int stream)
 	if (!s || stream < 1 || stream > NSTREAMS)
 		return -EINVAL;
 	int fd = s->st[stream - 1].file.fd;
+	pr_fd_unmark(fd);
 	s->st[stream - 1].file.fd = -1;
 	return fd >= 0 ? fd : -EINVAL;
 }

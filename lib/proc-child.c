@@ -235,13 +235,15 @@ pid_t pr_child_fork(struct plan *pl)
 	pl->step = PRONG_STEP_FORK;
 	if (e != 0)
 		return e;
+	/* A function forked by another thread at this moment would keep us waiting. */
+	pr_fd_mark(fd[1]);
 	pid_t pid = fork();
 	if (pid == 0) {
 		close(fd[0]);
 		child_forked(pl, fd[1]);
 	}
 	e = pid < 0 ? -errno : 0;
-	close(fd[1]);
+	pr_fd_close(&fd[1]);
 	if (pid > 0) {
 		pl->step = PRONG_STEP_NONE;
 		read_report(pl, fd[0]);

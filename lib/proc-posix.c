@@ -8,6 +8,7 @@
  * The one signal handler of the library is here.  While a pool is open it stands in front of
  * the host's own SIGCHLD handler, which it calls; an ignored SIGCHLD is left ignored.  If the
  * host replaces it, or blocks the signal, ends are noticed by the clock. */
+#include "fds.h"
 #include "os.h"
 #include "proc.h"
 
@@ -232,8 +233,8 @@ int pr_exits_open(void)
 	int fd[2], e = pr_pipe(fd);
 	if (e != 0)
 		return e;
-	fcntl(fd[0], F_SETFL, O_NONBLOCK);
-	fcntl(fd[1], F_SETFL, O_NONBLOCK);
+	fcntl(pr_fd_mark(fd[0]), F_SETFL, O_NONBLOCK);
+	fcntl(pr_fd_mark(fd[1]), F_SETFL, O_NONBLOCK);
 	pthread_mutex_lock(&lock);
 	struct listener *l = listener_get();
 	if (l) {
@@ -244,11 +245,11 @@ int pr_exits_open(void)
 		handler_on();
 	}
 	pthread_mutex_unlock(&lock);
-	if (!l) {
-		close(fd[0]);
-		close(fd[1]);
-	}
-	return l ? fd[0] : -ENOMEM;
+	if (l)
+		return fd[0];
+	pr_fd_close(&fd[0]);
+	pr_fd_close(&fd[1]);
+	return -ENOMEM;
 }
 
 int pr_exits_tick(void)
@@ -275,9 +276,8 @@ void pr_exits_close(int rd)
 	if (l && --open_count == 0)
 		handler_off();
 	pthread_mutex_unlock(&lock);
-	if (fd >= 0)
-		close(fd);
-	close(rd);
+	pr_fd_close(&fd);
+	pr_fd_close(&rd);
 }
 
 /* ---- collecting ---- */

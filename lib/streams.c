@@ -2,6 +2,7 @@
  *
  * An exit ends a job, an EOF ends a stream, and neither is inferred from the other. */
 #include "local.h"
+#include "fds.h"
 #include "os.h"
 
 #include <errno.h>
@@ -66,7 +67,7 @@ static int open_pipe(struct prong *p, struct slot *s, int i, struct start *start
 	if (e != 0)
 		return e;
 	fcntl(fd[0], F_SETFL, O_NONBLOCK);
-	st->pipe = (struct watch){ .fd = fd[0], .fire = readable, .of = s };
+	st->pipe = (struct watch){ .fd = pr_fd_mark(fd[0]), .fire = readable, .of = s };
 	st->drain = -1;
 	st->spilled = 0;
 	*to = start->to_close[i] = fd[1];

@@ -206,6 +206,59 @@ static void a_copy_that_closes_takes_nothing_away(void **state)
 	close(fd[1]);
 }
 
+enum { HOST_FDS = 8 };
+
+/* Exit code: 0 if exactly the host's descriptors are open, stdio and the one for the result. */
+static int look_at_fds(void *arg, int result_fd)
+{
+	const int *host = arg;
+	int open_now = 0;
+	for (int i = 0; i < HOST_FDS; i++)
+		if (fcntl(host[i], F_GETFD) < 0)
+			return 1;
+	for (int fd = 3; fd < 1024; fd++)
+		open_now += fcntl(fd, F_GETFD) >= 0;
+	return open_now == host[HOST_FDS] + HOST_FDS + 1 && fcntl(result_fd, F_GETFD) >= 0 ? 0 : 2;
+}
+
+/* Ours are closed in a function's process, whatever pool has them; numbers that were ours
+ * once and are the host's now are not. */
+static void functions_get_none_of_ours(void **state)
+{
+	int host[HOST_FDS + 1] = { 0 };
+	const struct prong_event *ev;
+	(void)state;
+	for (int fd = 3; fd < 1024; fd++)
+		host[HOST_FDS] += fcntl(fd, F_GETFD) >= 0;
+	struct prong *other = open_pool(), *p = open_pool();
+	for (int i = 0; i < 20; i++)
+		assert_true(submit(p, "echo x; echo y >&2") > 0);
+	while (prong_wait(p, &ev, 20000) == 1)
+		;
+	prong_fd(p);
+	prong_close(p);
+	p = open_pool();
+	assert_true(submit(other, "sleep 0.3; echo x") > 0);
+	assert_int_equal(prong_wait(other, &ev, 20000), 1);
+	for (int i = 0; i < HOST_FDS; i++)
+		assert_true((host[i] = open("/dev/null", O_RDONLY)) >= 0);
+	assert_true(prong_submit(p, PRONG_SPEC(.fn = look_at_fds, .arg = host)) > 0);
+	ev = done(p);
+	assert_int_equal(ev->result->how, PRONG_EXITED);
+	assert_int_equal(ev->result->status, 0);
+	assert_non_null(done(other));
+	int taken = prong_take(other, 1); /* it is the host's now */
+	assert_true(taken >= 0);
+	close(host[0]);
+	host[0] = taken;
+	assert_true(prong_submit(p, PRONG_SPEC(.fn = look_at_fds, .arg = host)) > 0);
+	assert_int_equal(done(p)->result->status, 0);
+	prong_close(p);
+	prong_close(other);
+	for (int i = 0; i < HOST_FDS; i++)
+		close(host[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +268,7 @@ int main(void)
 		cmocka_unit_test(misuse_is_refused),
 		cmocka_unit_test(a_number_used_again_is_watched_again),
 		cmocka_unit_test(copies_keep_nothing_ready),
+		cmocka_unit_test(functions_get_none_of_ours),
 		cmocka_unit_test(a_copy_that_closes_takes_nothing_away),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
