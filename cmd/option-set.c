@@ -372,7 +372,10 @@ SETTER(set_max_args)
 SETTER(set_max_lines)
 {
 	const struct option number = { .names = o->names, .at = offsetof(struct config, max_lines) };
-	return set_number(cfg, &number, value ? value : "1");
+	int e = set_number(cfg, &number, value ? value : "1");
+	if (o->value && cfg->max_lines == 0) /* -l0 is -l1, -L0 is not -L1 */
+		cfg->max_lines = 1;
+	return e;
 }
 
 SETTER(set_pack)

@@ -58,7 +58,7 @@ const struct option options[] = {
 	{ "max-args", 'n', ARG_NEEDED, set_max_args, 0, 0, "N", "at most N records for one command" },
 	{ "max-replace-args", 'N', ARG_NEEDED, set_max_args, 0, 1, "N", "the same; {1}..{N} are the values, a word with {} is repeated" },
 	{ "L", 'L', ARG_NEEDED, set_max_lines, 0, 0, "N", "at most N lines for one command" },
-	{ "max-lines", 'l', ARG_NUMBER, set_max_lines, 0, 0, "N", "the same; 1 if N is missing" },
+	{ "max-lines", 'l', ARG_NUMBER, set_max_lines, 0, 1, "N", "the same; 1 if N is missing" },
 	{ "X", 'X', ARG_NONE, set_pack, 0, 'X', NULL, "as many values as fit; a word with {} is repeated" },
 	{ "m", 'm', ARG_NONE, set_pack, 0, 'm', NULL, "as many values as fit, in the place of {}" },
 	{ "xargs", 0, ARG_NONE, set_pack, 0, 0, NULL, "the same, not spread over the slots" },

@@ -249,19 +249,16 @@ static int check(const struct config *cfg)
 		return jobs_count(cfg), -1;
 	if (pipe_wanted(cfg))
 		return pipe_check(cfg);
-	if (cfg->header_is && strcmp(cfg->header_is, ":") != 0) {
-		warn("--header: '%s' is understood only with --pipe; write --header : (the first line)",
-		     cfg->header_is);
-		return -1;
-	}
 	return 0;
 }
 
-static void show_limits(void)
+static void show_limits(const struct config *cfg)
 {
-	printf("Longest command line: %d bytes (one argument of execve)\n"
-	       "-s sets another limit for -X, -m, --xargs, -n and -L.\n",
-	       LINE_MAX_DEFAULT);
+	printf("Maximal size of command: %d\nMaximal usable size of command: %d\n\n"
+	       "Execution will continue now, and it will try to read its input\n"
+	       "and run commands; if this is not what you wanted to happen, please\n"
+	       "press CTRL-D or CTRL-C\n",
+	       LINE_MAX_DEFAULT, cfg->max_chars ? cfg->max_chars : LINE_MAX_DEFAULT);
 	fflush(stdout);
 }
 
@@ -314,10 +311,16 @@ int options_parse(struct config *cfg, int argc, char **argv)
 	if (resume_prepare(cfg) != 0)
 		return 255;
 	if (cfg->show_limits)
-		show_limits();
+		show_limits(cfg);
 	if (cfg->tty)
 		cfg->output = OUTPUT_UNGROUP;
 	cfg->perl = perl_new();
+	if (cfg->max_lines >= 0 && cfg->pack == PACK_ONE)
+		cfg->repeat = true; /* -L implies -X */
+	if (!pipe_wanted(cfg) && cfg->header_is && !strcmp(cfg->header_is, "0")) {
+		cfg->header = false;
+		cfg->header_files = true;
+	}
 	if (results_kind(cfg) > RESULTS_FILES && !cfg->tty)
 		cfg->output = OUTPUT_GROUP; /* records are made of whole outputs */
 	if (cfg->files && cfg->output == OUTPUT_LINE)

@@ -53,11 +53,15 @@ static void add_value(struct columns *c, const char *s, size_t len)
 
 static void add_by_regex(struct columns *c, const char *record)
 {
-	size_t len = strlen(record), from = 0;
+	size_t len = strlen(record), from = 0, at = 0;
 	struct span m, g;
-	while (from <= len && regex_find(c->sep, record, len, from, &m, &g) && m.to > m.from) {
+	while (at <= len && regex_find(c->sep, record, len, at, &m, &g)) {
+		if (m.to == m.from && (m.from == from || m.from == len)) {
+			at = m.from + 1; /* nothing is there: as Perl's split, between two bytes only */
+			continue;
+		}
 		add_value(c, record + from, m.from - from);
-		from = m.to;
+		at = from = m.to;
 	}
 	add_value(c, record + from, len - from);
 }
@@ -76,9 +80,15 @@ static const char *csv_field(const char *p, char sep, struct buf *b)
 	return p;
 }
 
+/* One byte, or \t for a tab. */
+static char separator(const char *colsep)
+{
+	return colsep[0] == '\\' && colsep[1] == 't' ? '\t' : colsep[0] == '\\' ? colsep[1] : *colsep;
+}
+
 static void add_csv(struct columns *c, const char *p)
 {
-	char sep = c->cfg->colsep ? *c->cfg->colsep : ',';
+	char sep = c->cfg->colsep ? separator(c->cfg->colsep) : ',';
 	struct buf field = { 0 };
 	for (;; p++) {
 		buf_clear(&field);

@@ -80,6 +80,7 @@ struct config {
 	const char *colsep;   /* -C: regular expression between columns */
 	bool csv;
 	bool header;          /* --header: the first record of each source names its columns */
+	bool header_files;    /* --header 0: files are their names */
 	bool skip_first;      /* --skip-first-line */
 	enum trim trim;
 	bool shuf;            /* --shuf: all jobs in random order */

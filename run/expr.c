@@ -190,14 +190,14 @@ static int add_rpl(struct rpls *r, const char *spec)
 {
 	size_t n = strcspn(spec, " \t\n");
 	struct rpl *new = &r->v[r->n];
-	if (!n || !spec[n]) {
+	if (!n) {
 		warn("--rpl: '%s' is not understood; write 'TAG PERL-EXPRESSION', for example"
 		     " '{nogz} s/\\.gz$//'", spec);
 		return -1;
 	}
 	*new = (struct rpl){ .tag = piece(spec, n) };
 	r->n++;
-	new->code = leading_one(spec + n + 1, &new->once);
+	new->code = leading_one(spec + n + (spec[n] != '\0'), &new->once);
 	if (!strchr(new->tag, '('))
 		return 0;
 	new->re = compile_tag(new->tag, r->names);

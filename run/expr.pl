@@ -81,9 +81,12 @@ my (@use, $filter, @error);
 sub quoted {
 	my ($s) = @_;
 	return "''" if !defined $s || $s eq "";
-	return $s if $s !~ m{[^A-Za-z0-9_\-./:\@%+,]};
+	return $s if $s !~ m{[^A-Za-z0-9_\-./+]};
 	$s =~ s/'/'"'"'/g;
-	return "'$s'";
+	$s = "'$s'";
+	$s =~ s/^''(?=")//;
+	$s =~ s/(?<=")''$//;
+	return $s;
 }
 
 sub plain {
@@ -125,7 +128,7 @@ sub values_of {
 	my ($sub, $pos, $once) = @$use;
 	if ($pos) {
 		my $i = $pos > 0 ? $pos : @Arg::arg + $pos;
-		return value($sub, $i > 0 && defined $Arg::arg[$i] ? $Arg::arg[$i] : "");
+		return $i > 0 && defined $Arg::arg[$i] ? value($sub, $Arg::arg[$i]) : "q";
 	}
 	return value($sub, join " ", @Arg::arg[1 .. $#Arg::arg]) if $once;
 	return map { value($sub, $_) } @Arg::arg[1 .. $#Arg::arg];
@@ -150,6 +153,12 @@ sub job_reply {
 	return $Arg::skipped ? ("s") : ("o", scalar @out, @out);
 }
 
+sub now {
+	my ($seq, $slot, $total) = @_;
+	%Job::now = (seq => $seq, slot => $slot, total => $total);
+	%$Arg::job = (seq => $seq, slot => $slot);
+}
+
 sub jobs_reply {
 	my ($total, $max, @f) = @_;
 	my ($i, @out) = (0);
@@ -158,7 +167,7 @@ sub jobs_reply {
 	while ($i < @f) {
 		my ($seq, $slot, $nargs, $nput) = @f[$i .. $i + 3];
 		$i += 4;
-		%Job::now = (seq => $seq, slot => $slot, total => $total);
+		now($seq, $slot, $total);
 		@Arg::arg = (undef, @f[$i .. $i + $nargs - 1]);
 		$i += $nargs;
 		@Arg::put = @f[$i .. $i + $nput - 1];
@@ -170,7 +179,7 @@ sub jobs_reply {
 
 sub one_reply {
 	my ($n, $seq, $slot, $total, @args) = @_;
-	%Job::now = (seq => $seq, slot => $slot, total => $total);
+	now($seq, $slot, $total);
 	@Arg::arg = (undef, @args);
 	my @out;
 	return eval { @out = values_of($use[$n]); 1 } ? ("o", scalar @out, @out)

@@ -19,7 +19,7 @@ struct member {
 	char **all;
 	size_t nall, cap;
 	struct buf lead;    /* group 0: the current record */
-	bool have_lead;
+	bool have_lead, begun;
 };
 
 struct inputs {
@@ -77,6 +77,7 @@ static int64_t count(const struct inputs *in)
 			int64_t n = source_count(in->v[i].source);
 			if (n < 0)
 				return -1;
+			n += n == 0 && in->n > 1;
 			least = least < 0 || n < least ? n : least;
 			most = n > most ? n : most;
 		}
@@ -106,6 +107,17 @@ static int first_record(struct inputs *in, struct member *m)
 	return 0;
 }
 
+/* --header 0: the files give the names. */
+static void name_by_file(struct inputs *in)
+{
+	struct names *names = &in->names;
+	names->v = xrealloc(names->v, in->n * sizeof *names->v);
+	for (size_t i = 0; i < in->n; i++) {
+		const struct input_spec *spec = in->cfg->ninputs ? &in->cfg->inputs[i] : NULL;
+		names->v[names->n++] = xstrdup(spec && spec->kind == INPUT_FILE ? spec->path : "");
+	}
+}
+
 static void *zeroed(size_t n)
 {
 	return memset(xrealloc(NULL, n), 0, n);
@@ -116,6 +128,8 @@ static int open_all(struct inputs *in)
 	const struct config *cfg = in->cfg;
 	if (columns_init(&in->columns, cfg) != 0)
 		return -1;
+	if (cfg->header_files)
+		name_by_file(in);
 	for (size_t i = 0; i < in->n; i++) {
 		struct member *m = &in->v[i];
 		m->source = source_open(cfg->ninputs ? &cfg->inputs[i] : NULL, cfg);
@@ -171,6 +185,7 @@ static int linked_row(struct inputs *in)
 /* Group 0 is pulled: one record of each of its sources; the shortest ends it. */
 static int pull_lead(struct inputs *in)
 {
+	static char empty[] = "";
 	bool alone = in->first[1] == 1 && in->ngroups == 1;
 	for (size_t i = 0; i < in->first[1]; i++) {
 		struct member *m = &in->v[i];
@@ -179,8 +194,13 @@ static int pull_lead(struct inputs *in)
 			continue; /* from the last time, when another had nothing yet */
 		in->last = m->source;
 		int e = source_next(m->source, &r);
+		if (e == 0 && !m->begun && in->n > 1) { /* an empty source is one empty value */
+			r = empty;
+			e = 1;
+		}
 		if (e != 1)
 			return e;
+		m->begun = true;
 		in->row[i] = r;
 		if (alone)
 			return 1; /* the view lives until the next pull: no copy */

@@ -51,14 +51,18 @@ OP(op_ext) { (void)u, extensions(b, v, 1); }
 OP(op_ext2) { (void)u, extensions(b, v, 2); }
 OP(op_ext3) { (void)u, extensions(b, v, 3); }
 
+/* As dirname(1): slashes at the end do not count. */
 OP(op_dir)
 {
-	const char *slash = strrchr(v, '/');
+	size_t n = strlen(v);
 	(void)u;
-	if (!slash)
-		buf_chr(b, '.');
-	else
-		buf_add(b, v, slash == v ? 1 : (size_t)(slash - v));
+	while (n > 1 && v[n - 1] == '/')
+		n--;
+	while (n && v[n - 1] != '/')
+		n--;
+	while (n > 1 && v[n - 1] == '/')
+		n--;
+	buf_add(b, n ? v : ".", n ? n : 1);
 }
 
 OP(op_updir)

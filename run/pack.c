@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LONG_ROW = 8192 }; /* bytes; below it no command is too long */
+
 struct pack {
 	const struct config *cfg;
 	struct inputs *in;
@@ -22,6 +24,7 @@ struct pack {
 	size_t from, take;      /* spreading: values handed out, and how many at once */
 	struct buf held;        /* a row that did not fit, values NUL-terminated */
 	size_t nheld;
+	bool joining;           /* the last line goes on (-L) */
 	bool places;            /* the command has {1} or the like */
 	bool ready, done, over;      /* a line is being handed out; no more input */
 	size_t fixed;
@@ -32,7 +35,7 @@ static void start_line(struct pack *p)
 	buf_clear(&p->text);
 	p->n = p->length = p->lines = p->from = 0;
 	p->take = SIZE_MAX;
-	p->ready = p->done = false;
+	p->ready = p->done = p->joining = false;
 }
 
 struct pack *pack_new(const struct config *cfg, struct inputs *in, const struct template *t,
@@ -96,36 +99,46 @@ static struct args view(struct pack *p, size_t from, size_t n)
 	return (struct args){ .v = p->v + from, .n = n };
 }
 
-/* A line that ends in a blank goes on in the next one (-L). */
+/* A line that ends in a blank goes on in the next one (-L): they are one value. */
 static bool continued(const struct pack *p, const char *line)
 {
 	size_t n = strlen(line);
 	return p->cfg->max_lines >= 0 && n && (line[n - 1] == ' ' || line[n - 1] == '\t');
 }
 
-static void add_line(struct pack *p, const char *line)
+static const char *last_value(const struct pack *p)
 {
-	bool more = continued(p, line);
-	size_t n = strlen(line);
-	while (more && n && (line[n - 1] == ' ' || line[n - 1] == '\t'))
-		n--;
-	add_value(p, line);
-	p->text.len -= strlen(line) - n;
-	p->text.s[p->text.len - 1] = '\0';
-	p->lines += !more;
+	return p->text.s + p->at[p->n - 1];
+}
+
+static void append(struct pack *p, const char *value)
+{
+	p->length -= template_added(p->t, last_value(p));
+	p->text.len--;
+	buf_add(&p->text, value, strlen(value) + 1);
+	p->length += template_added(p->t, last_value(p));
+}
+
+static void add_values(struct pack *p, const struct args *a)
+{
+	for (size_t i = 0; i < a->n; i++) {
+		if (i == 0 && p->joining && p->n) {
+			append(p, a->v[i]);
+			continue;
+		}
+		add_value(p, a->v[i]);
+		p->length += template_added(p->t, a->v[i]);
+	}
+	p->joining = p->n && continued(p, last_value(p));
+	p->lines += !p->joining;
 }
 
 /* Put a row into the line; false if the line is then too long: it is as it was. */
 static bool add_row(struct pack *p, const struct args *a)
 {
 	size_t n = p->n, len = p->text.len, length = p->length, lines = p->lines;
-	for (size_t i = 0; i < a->n; i++) {
-		if (i + 1 == a->n)
-			add_line(p, a->v[i]);
-		else
-			add_value(p, a->v[i]);
-		p->length += template_added(p->t, a->v[i]);
-	}
+	bool joining = p->joining;
+	add_values(p, a);
 	size_t total = p->fixed + p->length;
 	if (p->places) {
 		struct args all = view(p, 0, p->n);
@@ -136,8 +149,11 @@ static bool add_row(struct pack *p, const struct args *a)
 		return true;
 	p->n = n;
 	p->text.len = len;
+	if (len)
+		p->text.s[len - 1] = '\0';
 	p->length = length;
 	p->lines = lines;
+	p->joining = joining;
 	return false;
 }
 
@@ -175,15 +191,12 @@ static int fill_line(struct pack *p)
 			p->over = true;
 		if (e != 1)
 			return e < 0 ? e : p->n > 0;
-		size_t before = p->lines;
 		if (!add_row(p, &a)) {
 			if (!p->n || p->cfg->exit_if_long)
 				return too_long(p, a.v[0]);
 			hold(p, &a);
 			return 1;
 		}
-		if (p->cfg->max_lines < 0)
-			p->lines = before + 1;
 	}
 	return 1;
 }
@@ -195,10 +208,23 @@ static void spread(struct pack *p)
 		p->take = (p->n + p->slots - 1) / p->slots;
 }
 
+/* One row, one command: its length is looked at if it may matter. */
+static int next_alone(struct pack *p, struct args *a)
+{
+	size_t bytes = 0;
+	int e = inputs_next(p->in, a);
+	for (size_t i = 0; e == 1 && i < a->n; i++)
+		bytes += strlen(a->v[i]);
+	if (e != 1 || (!p->cfg->max_chars && bytes < LONG_ROW))
+		return e;
+	start_line(p);
+	return add_row(p, a) ? 1 : too_long(p, a->v[0]);
+}
+
 int pack_next(struct pack *p, struct args *a)
 {
 	if (one_by_one(p->cfg))
-		return inputs_next(p->in, a);
+		return next_alone(p, a);
 	if (p->done)
 		start_line(p);
 	if (!p->ready) {

@@ -7,9 +7,10 @@
 /* Bytes that no shell looks at, wherever they stand. */
 static bool plain(unsigned char c)
 {
-	return isalnum(c) || strchr("_-./:@%+,", c) != NULL;
+	return isalnum(c) || c == '_' || c == '-' || c == '.' || c == '/' || c == '+';
 }
 
+/* As GNU parallel spells it: no empty '' before or behind a single quote. */
 void quote_shell(struct buf *out, const char *value)
 {
 	const char *p = value;
@@ -19,12 +20,19 @@ void quote_shell(struct buf *out, const char *value)
 		buf_str(out, value);
 		return;
 	}
-	buf_chr(out, '\'');
+	bool open = *value != '\'';
+	if (open)
+		buf_chr(out, '\'');
 	for (p = value; *p; p++) {
-		if (*p == '\'')
-			buf_str(out, "'\"'\"'");
-		else
+		if (*p != '\'') {
 			buf_chr(out, *p);
+			continue;
+		}
+		buf_str(out, open ? "'\"'\"" : "\"'\"");
+		open = p[1] != '\0';
+		if (open)
+			buf_chr(out, '\'');
 	}
-	buf_chr(out, '\'');
+	if (open)
+		buf_chr(out, '\'');
 }

@@ -24,6 +24,7 @@ struct source {
 	size_t next;       /* of the values */
 	const char *within; /* the rest of a value that holds separators, or NULL */
 	struct buf record;
+	bool told_nul;
 };
 
 struct source *source_open(const struct input_spec *spec, const struct config *cfg)
@@ -92,6 +93,28 @@ static char *record_end(const struct config *cfg, char *p, size_t n, size_t seen
 	return memmem(p + seen, n - seen, cfg->delim, len);
 }
 
+/* A NUL cannot be in an argument: as under GNU parallel it becomes \0, two bytes. */
+static char *without_nul(struct source *s, char *from, size_t len)
+{
+	static const char text[] = "\\0";
+	char *nul = *s->cfg->delim ? memchr(from, '\0', len) : NULL;
+	if (!nul)
+		return from;
+	if (!s->told_nul)
+		warn("%s: a NUL byte, which no argument can hold, becomes \\0; did you mean -0?",
+		     s->name);
+	s->told_nul = true;
+	buf_clear(&s->record);
+	for (char *end = from + len; nul; nul = memchr(from, '\0', (size_t)(end - from))) {
+		buf_add(&s->record, from, (size_t)(nul - from));
+		buf_str(&s->record, text);
+		len -= (size_t)(nul + 1 - from);
+		from = nul + 1;
+	}
+	buf_add(&s->record, from, len);
+	return s->record.s;
+}
+
 static int next_line(struct source *s, char **r)
 {
 	size_t seen = 0;
@@ -103,13 +126,13 @@ static int next_line(struct source *s, char **r)
 		if (end) {
 			*end = '\0';
 			s->at += (size_t)(end - from) + (s->cfg->csv ? 1 : s->cfg->delim_len);
-			*r = from;
+			*r = without_nul(s, from, (size_t)(end - from));
 			return 1;
 		}
 		if (s->eof && have) {
 			s->at = s->data.len; /* buf keeps a NUL behind its end */
-			*r = from;
 			s->data.s[s->data.len] = '\0';
+			*r = without_nul(s, from, have);
 			return 1;
 		}
 		if (s->eof)
@@ -135,7 +158,7 @@ static int next_value(struct source *s, char **r)
 	if (!from)
 		from = s->spec->values[s->next++];
 	const char *end = s->cfg->csv ? NULL : cut(s->cfg, from);
-	s->within = end && end[s->cfg->delim_len] ? end + s->cfg->delim_len : NULL;
+	s->within = end ? end + s->cfg->delim_len : NULL;
 	buf_clear(&s->record);
 	buf_add(&s->record, from, end ? (size_t)(end - from) : strlen(from));
 	*r = s->record.s;
@@ -150,7 +173,7 @@ int64_t source_count(const struct source *s)
 	for (size_t i = 0; i < s->spec->nvalues; i++) {
 		n++;
 		for (const char *p = s->spec->values[i]; (p = s->cfg->csv ? NULL : cut(s->cfg, p));)
-			n += *(p += s->cfg->delim_len) != '\0';
+			n++, p += s->cfg->delim_len;
 	}
 	return n - (int64_t)s->next;
 }

@@ -199,7 +199,7 @@ static char *joined(struct builder *b, const struct task *t)
 	buf_clear(&b->text);
 	for (size_t i = 0; i < t->n; i++) {
 		if (i)
-			buf_chr(&b->text, '\t');
+			buf_chr(&b->text, ' ');
 		buf_str(&b->text, t->v[i]);
 	}
 	return xstrdup(b->text.s ? b->text.s : "");

@@ -68,6 +68,18 @@ static int named(const struct names *names, const char *s, size_t max, size_t *l
 	return pos;
 }
 
+/* {host} and the like: there is one machine. */
+static const char *machine(const struct template *t, const char *s, size_t len)
+{
+	static const struct { const char *name, *value; } all[] = {
+		{ "host", ":" }, { "sshlogin", ":" }, { "agrp", "" }, { "hgrp", "" },
+	};
+	for (size_t i = 0; t->cfg->plus && i < sizeof all / sizeof *all; i++)
+		if (strlen(all[i].name) == len && !memcmp(all[i].name, s, len))
+			return all[i].value;
+	return NULL;
+}
+
 static bool combination(struct template *t, const char *s, size_t len, struct segment *seg)
 {
 	bool choose = len == 8 && !memcmp(s, "choose_k", 8);
@@ -91,7 +103,10 @@ static bool parse_inside(struct template *t, const char *s, size_t len, struct s
 			seg->kind = specials[i].kind;
 			return true;
 		}
-	if (combination(t, s, len, seg))
+	const char *here = machine(t, s, len);
+	if (here)
+		*seg = (struct segment){ .kind = SEG_TEXT, .text = xstrdup(here) };
+	if (here || combination(t, s, len, seg))
 		return true;
 	seg->pos = named(t->names, s, len, &name);
 	if (seg->pos)
@@ -225,11 +240,16 @@ static void add_whole(struct template *t)
 	use_parse(&seg->use, "", 0, false);
 }
 
-/* "{}" alone: the value is the command, not a word of it. */
-static bool only_value(const struct config *cfg)
+/* A command whose first word holds a value is a value: nothing in it is quoted. */
+static bool begins_with_value(const struct template *t)
 {
-	const char *own = cfg->repl[REPL_VALUE] ? cfg->repl[REPL_VALUE] : "{}";
-	return cfg->ncommand == 0 || (cfg->ncommand == 1 && !strcmp(cfg->command[0], own));
+	for (size_t i = 0; i < t->n; i++) {
+		if (t->v[i].kind != SEG_TEXT)
+			return t->v[i].kind != SEG_BREAK;
+		if (strpbrk(t->v[i].text, " \t\n="))
+			return false;
+	}
+	return false;
 }
 
 static struct template *blank(const struct config *cfg, const struct names *names)
@@ -253,7 +273,6 @@ struct template *template_new(const struct config *cfg, const struct names *name
 {
 	struct template *t = blank(cfg, names);
 	bool found = false;
-	t->raw = only_value(cfg) && !cfg->quote;
 	t->repeat = cfg->repeat;
 	char **words;
 	size_t n = expr_words(cfg, &words);
@@ -266,6 +285,7 @@ struct template *template_new(const struct config *cfg, const struct names *name
 			quote_text(t, from, *words[i] == '\0');
 	}
 	expr_words_free(words);
+	t->raw = !cfg->quote && (!cfg->ncommand || begins_with_value(t));
 	if (!found && !cfg->pipe) {
 		if (cfg->ncommand)
 			add(t, SEG_BREAK);

@@ -23,8 +23,13 @@ def base(v):
 
 
 def dirname(v):
-    i = v.rfind(b"/")
-    return b"." if i < 0 else v[:max(i, 1)]
+    """As dirname(1): slashes at the end do not count."""
+    if v and not v.strip(b"/"):
+        return b"/"
+    v = v.rstrip(b"/")
+    if b"/" not in v:
+        return b"."
+    return v[:v.rfind(b"/")].rstrip(b"/") or b"/"
 
 
 OPS = {"": lambda v: v, ".": noext, "/": base, "//": dirname, "/.": lambda v: noext(base(v))}

@@ -72,7 +72,7 @@ def test_quoting_is_the_same_on_both_sides(prong):
     (["echo", "{= exit 3 =}", ":::", "a"], b"exit"),
     (["echo", "{= $_=slot(); die 'late' =}", ":::", "a"], b"late"),
     (["--filter", "{1} <", "echo", ":::", "a"], b"--filter: '{1} <'"),
-    (["--rpl", "{x}", "echo", ":::", "a"], b"--rpl"),
+    (["--rpl", " x", "echo", ":::", "a"], b"--rpl"),
     (["--rpl", "{x(} 1", "echo", ":::", "a"], b"--rpl"),
     (["--parens", "abc", "echo", ":::", "a"], b"--parens"),
 ])
