@@ -1,0 +1,480 @@
+"""map, imap, imap_unordered, starmap: a function over many inputs, in forked workers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from itertools import islice
+from typing import Any, Callable, Iterable, Iterator
+
+import _prong
+
+from ._cpus import cpus
+from ._worker import Entry, describe, read_all
+
+RESULT, ERROR, DIED, INIT_FAILED, BAD, COMMAND, ENDED = range(7)
+
+LOOKAHEAD_SEQUENCE = 1024
+LOOKAHEAD_PER_JOB = 8
+DEATHS_MAX = 3
+"""Workers in a row that die before they begin a task: then it will not get better."""
+
+
+def indexable(it: Any) -> Any:
+    """A sequence workers can take items of by number, or None: it has to be iterated."""
+    if type(it) in (list, tuple, range, str, bytes, bytearray):
+        return it
+    if isinstance(it, (set, frozenset, dict)) or type(it).__name__ in ("dict_keys", "dict_values", "dict_items"):
+        return list(it)
+    np = sys.modules.get("numpy")
+    if np is not None and isinstance(it, np.ndarray) and it.ndim:
+        return it
+    abc = sys.modules.get("collections.abc")
+    if abc is not None and isinstance(it, abc.Sequence):
+        return list(it) if type(it).__name__ == "deque" else it
+    return None
+
+
+def check_jobs(jobs: Any) -> int:
+    if jobs is None:
+        return cpus()
+    if isinstance(jobs, bool) or not hasattr(jobs, "__index__"):
+        raise TypeError(f"jobs must be a whole number or None, not {describe(jobs)}")
+    if jobs < 1:
+        raise ValueError(f"jobs must be at least 1, not {jobs}")
+    return int(jobs)
+
+
+def check_seconds(name: str, value: Any) -> float:
+    """0.0: none."""
+    if value is None:
+        return 0.0
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be seconds or None, not {describe(value)}")
+    if not value > 0:
+        raise ValueError(f"{name} must be more than 0 seconds, not {value}")
+    return float(value)
+
+
+def rss_kb(value: Any) -> int:
+    """'500M', '2G' or bytes, in KB."""
+    if value is None:
+        return 0
+    if isinstance(value, str):
+        text = value.strip().upper().removesuffix("B").removesuffix("I")
+        unit = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}.get(text[-1:], 0)
+        try:
+            value = float(text[:-1]) * unit if unit else float(text)
+        except ValueError:
+            raise ValueError(f"a size is bytes or like '500M', not {value!r}") from None
+    if value <= 0:
+        raise ValueError(f"a size must be more than 0, not {value}")
+    return max(1, int(value) // 1024)
+
+
+class Run:
+    """One call of map and its kin: an engine, and what is known of its tasks."""
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        iterables: tuple[Any, ...],
+        star: bool,
+        *,
+        jobs: int | None = None,
+        chunk: int | str = "auto",
+        timeout: float | None = None,
+        retries: int = 0,
+        on_error: str = "raise",
+        progress: Any = False,
+        seed: Any = None,
+        capture: bool = False,
+        details: bool = False,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        max_tasks_per_worker: int | None = None,
+        max_rss: int | str | None = None,
+        blas_threads: int | str | None = "auto",
+        lookahead: int | None = None,
+    ) -> None:
+        if not callable(fn):
+            raise TypeError(f"the function is not callable: {describe(fn)}")
+        if not iterables:
+            raise TypeError("nothing to map over: give at least one iterable")
+        for name, value in (("initializer", initializer),):
+            if value is not None and not callable(value):
+                raise TypeError(f"{name} must be callable")
+        if on_error not in ("raise", "return", "skip"):
+            raise ValueError(f"on_error is 'raise', 'return' or 'skip', not {on_error!r}")
+        if chunk != "auto" and (not isinstance(chunk, int) or chunk < 1):
+            raise ValueError(f"chunk is 'auto' or at least 1, not {chunk!r}")
+        if not isinstance(retries, int) or retries < 0:
+            raise ValueError(f"retries must be at least 0, not {retries!r}")
+        if max_tasks_per_worker is not None and max_tasks_per_worker < 1:
+            raise ValueError("max_tasks_per_worker must be at least 1")
+        if lookahead is not None and lookahead < 1:
+            raise ValueError("lookahead must be at least 1")
+        self.jobs = check_jobs(jobs)
+        self.timeout = check_seconds("timeout", timeout)
+        self.retries = retries
+        self.on_error = on_error
+        self.progress = progress
+        self.details = details or capture
+        self.want_details = details
+        self.lookahead = lookahead
+        self.attempts: dict[int, int] = {}
+        self.args: dict[int, Any] = {}
+        self.early_deaths = 0
+        self.total: int | None = None
+        self.source: Iterator[Any] | None = None
+        self.seqs: tuple[Any, ...] = ()
+        self.star = star or len(iterables) > 1
+        self._set_inputs(iterables)
+        if self.total is not None:
+            self.jobs = max(1, min(self.jobs, self.total))
+        self.captures = self._capture_files() if capture else None
+        if blas_threads == "auto":
+            blas_threads = max(1, cpus() // self.jobs)
+        self.entry = Entry(
+            fn,
+            star=self.star,
+            seed=seed,
+            details=self.details,
+            initializer=initializer,
+            initargs=tuple(initargs),
+            blas_threads=blas_threads,  # type: ignore[arg-type]
+            captures=self.captures,
+        )
+        self.chunk = 0 if chunk == "auto" else int(chunk)
+        self.max_tasks = max_tasks_per_worker or 0
+        self.max_rss_kb = rss_kb(max_rss)
+        self.eng: Any = None
+
+    # ---- inputs ----
+
+    def _set_inputs(self, iterables: tuple[Any, ...]) -> None:
+        seqs = [indexable(it) for it in iterables]
+        if all(s is not None for s in seqs):
+            self.seqs = tuple(seqs)
+            self.total = min(len(s) for s in seqs)
+        else:
+            self.source = zip(*iterables) if len(iterables) > 1 else iter(iterables[0])
+
+    def _item(self, i: int) -> Any:
+        if self.source is not None:
+            return self.args.get(i)
+        return self.seqs[0][i] if len(self.seqs) == 1 else tuple(s[i] for s in self.seqs)
+
+    def _args_repr(self, i: int) -> str:
+        try:
+            item = self._item(i)
+        except Exception:
+            return ""
+        text = describe(item)
+        return text if self.star and isinstance(item, tuple) else f"({text})"
+
+    def _capture_files(self) -> list[tuple[int, int]]:
+        flags = os.MFD_CLOEXEC
+        return [(os.memfd_create("out", flags), os.memfd_create("err", flags)) for _ in range(self.jobs)]
+
+    # ---- the engine ----
+
+    def open(self, autoquit: bool) -> None:
+        flags = _prong.TEE if self.captures is None else 0
+        if self.entry.indexed:
+            flags |= _prong.INDEXED
+        elif self.star:
+            flags |= _prong.STAR
+        if self.timeout:
+            flags |= _prong.TIMED
+        if autoquit:
+            flags |= _prong.AUTOQUIT
+        if self.source is not None:
+            flags |= _prong.FLUSH
+        freeze = "gc" in sys.modules
+        _prong.flush()
+        self.eng = _prong.Engine(self.jobs, self.entry, self.seqs, self.total or 0, flags, self.chunk)
+        del freeze
+        self.eng.timeout = self.timeout
+        self.eng.max_tasks = self.max_tasks
+        self.eng.max_rss_kb = self.max_rss_kb
+
+    def start(self, n: int) -> None:
+        """Fork so many workers; the collector leaves shared pages alone."""
+        import gc
+
+        gc.freeze()
+        try:
+            self.eng.start(n)
+            self.first = self.eng.poll(0)
+        finally:
+            gc.unfreeze()
+
+    def close(self) -> None:
+        if self.eng is not None:
+            self.eng.close()
+        for pair in self.captures or ():
+            for fd in pair:
+                os.close(fd)
+        self.captures = None
+
+    # ---- events ----
+
+    def _unpack(self, i: int, value: Any) -> Any:
+        """What the worker measured -> a TaskResult."""
+        from ._errors import TaskResult, unpack_error
+
+        value, error, wall, cpu, rss, out, err, pid = value
+        return TaskResult(
+            i,
+            value,
+            unpack_error(error) if error is not None else None,
+            wall,
+            cpu,
+            rss,
+            None if out is None else out.decode("utf-8", "replace"),
+            None if err is None else err.decode("utf-8", "replace"),
+            pid,
+            self.attempts.get(i, 0) + 1,
+        )
+
+    def _error_of(self, ev: tuple[Any, ...]) -> BaseException:
+        from . import _errors
+
+        kind, i, what = ev
+        if kind == ERROR:
+            return _errors.unpack_error(what)
+        if kind == BAD:
+            return _errors.undecodable(what, i)
+        return _errors.died(what, i, self._args_repr(i), self.timeout)
+
+    def _dead_capture(self, ev: tuple[Any, ...]) -> tuple[str, str] | None:
+        """What a killed task had written.  Its files are the dead worker's, the only full ones
+        of a worker that does not run."""
+        if self.captures is None or ev[0] != DIED:
+            return None
+        pair = self.captures[ev[2][-2]] if False else None
+        return pair
+
+    def _settle(self, ev: tuple[Any, ...]) -> tuple[int, Any, BaseException | None] | None:
+        """(index, value, error) of a task that has its end; None if it is tried again, or the
+        event is about no task."""
+        kind, i = ev[0], ev[1]
+        if kind == RESULT:
+            self.early_deaths = 0
+            if not self.details:
+                return i, ev[2], None
+            result = self._unpack(i, ev[2])
+            error = result.error
+            value = result if self.want_details or self.captures is not None else result.value
+        elif kind == INIT_FAILED:
+            from ._errors import unpack_error
+
+            raise unpack_error(ev[2])
+        elif i is None:
+            if kind == DIED:
+                self._died_early(ev)
+            return None
+        else:
+            error = self._error_of(ev)
+            value = None
+            if self.details:
+                from ._errors import TaskDied, TaskResult
+
+                c = error.certificate if isinstance(error, TaskDied) else None
+                value = TaskResult(i, None, error, attempt=self.attempts.get(i, 0) + 1, certificate=c)
+                if c is not None:
+                    value.wall, value.cpu, value.max_rss, value.pid = c.wall, c.cpu, c.max_rss, c.pid
+        if error is not None and self._again(i):
+            return None
+        return i, value, error
+
+    def _died_early(self, ev: tuple[Any, ...]) -> None:
+        self.early_deaths += 1
+        if self.early_deaths >= DEATHS_MAX:
+            from ._errors import died
+
+            raise died(ev[2], None, "that had not begun a task", None)
+
+    def _again(self, i: int) -> bool:
+        n = self.attempts.get(i, 0)
+        if n >= self.retries:
+            return False
+        self.attempts[i] = n + 1
+        self.eng.done -= 1
+        if self.source is None:
+            self.eng.range(i, i + 1)
+        else:
+            self.eng.put(i, self.args[i])
+        return True
+
+    def _outcome(self, value: Any, error: BaseException | None) -> Any:
+        """What the caller gets in place i."""
+        if error is None or self.details:
+            return value
+        return error
+
+    def _refill(self, outstanding: int) -> None:
+        """Replace workers that are gone while there is work for them."""
+        missing = min(self.jobs, outstanding) - self.eng.live
+        if missing > 0 and self.eng.work():
+            self.eng.start(min(missing, self.eng.work()))
+
+    # ---- map ----
+
+    def run_all(self, ordered: bool) -> list[Any]:
+        if self.source is not None:
+            it = self.iterate(ordered)
+            return list(it)
+        n = self.total or 0
+        if n == 0:
+            return []
+        results: list[Any] = [None] * n
+        order: list[Any] = []
+        skipped: set[int] = set()
+        # with a progress bar or the order of completion, results are wanted one by one
+        sink = results if ordered and not self.details and not self.progress else None
+        bar = _bar(self.progress, n)
+        try:
+            self.open(autoquit=True)
+            self.eng.limit(n)
+            self.start(self.jobs)
+            events = self.first
+            while True:
+                for ev in events:
+                    end = self._settle(ev)
+                    if end is None:
+                        continue
+                    i, value, error = end
+                    if error is not None and self.on_error == "raise":
+                        raise error
+                    if error is not None and self.on_error == "skip":
+                        skipped.add(i)
+                    elif ordered:
+                        results[i] = self._outcome(value, error)
+                    else:
+                        order.append(self._outcome(value, error))
+                if bar is not None:
+                    bar.update(self.eng.done)
+                if self.eng.done >= n:
+                    break
+                self._refill(n - self.eng.done)
+                events = self.eng.poll(0.1 if bar is not None else None, sink)
+            self.eng.quit()
+            while self.eng.live:
+                for ev in self.eng.poll(None):
+                    if ev[0] == INIT_FAILED:
+                        self._settle(ev)
+        finally:
+            if bar is not None:
+                bar.close()
+            self.close()
+        if not ordered:
+            return order
+        return [r for i, r in enumerate(results) if i not in skipped] if skipped else results
+
+    # ---- imap ----
+
+    def iterate(self, ordered: bool) -> Iterator[Any]:
+        bar = _bar(self.progress, self.total)
+        try:
+            yield from self._iterate(ordered, bar)
+        finally:
+            if bar is not None:
+                bar.close()
+            self.close()
+
+    def _iterate(self, ordered: bool, bar: Any) -> Iterator[Any]:
+        lazy = self.source is not None
+        window = self.lookahead or (LOOKAHEAD_PER_JOB * self.jobs if lazy else LOOKAHEAD_SEQUENCE)
+        ready: dict[int, Any] = {}
+        given = sent = 0  # tasks handed to the caller (or skipped); handed to workers
+        limit = 0
+        exhausted = False
+        nothing = object()
+        self.open(autoquit=False)
+        while True:
+            if lazy and not exhausted:
+                for item in islice(self.source, max(0, window - (sent - given))):
+                    self.args[sent] = item
+                    self.eng.put(sent, item)
+                    sent += 1
+                    if self.eng.live < self.jobs and self.eng.live < sent - given:
+                        self.start(1)
+                        self._keep(self.first, ready, nothing)
+                else:
+                    exhausted = sent - given < window
+            elif not lazy and limit < (self.total or 0) and limit - given <= window // 2:
+                limit = sent = min(self.total or 0, given + window)
+                self.eng.limit(limit)
+                if not self.eng.live:
+                    self.start(min(self.jobs, limit))
+                    self._keep(self.first, ready, nothing)
+                exhausted = limit == self.total
+            if exhausted and given == sent:
+                break
+            if not lazy and not self.total:
+                break
+            if not ready or (ordered and given not in ready):
+                self._refill(sent - given)
+                self._keep(self.eng.poll(), ready, nothing)
+                if bar is not None:
+                    bar.update(self.eng.done)
+            if ordered:
+                while given in ready:
+                    value = ready.pop(given)
+                    given += 1
+                    if value is not nothing:
+                        yield value
+                    if lazy or limit - given <= window // 2:
+                        break
+            else:
+                while ready:
+                    value = ready.pop(next(iter(ready)))
+                    given += 1
+                    if value is not nothing:
+                        yield value
+                    if lazy or limit - given <= window // 2:
+                        break
+        self.eng.quit()
+        while self.eng.live:
+            self.eng.poll(None)
+
+    def _keep(self, events: list[Any], ready: dict[int, Any], nothing: object) -> None:
+        for ev in events:
+            end = self._settle(ev)
+            if end is None:
+                continue
+            i, value, error = end
+            self.args.pop(i, None)
+            if error is not None and self.on_error == "raise":
+                raise error
+            skip = error is not None and self.on_error == "skip"
+            ready[i] = nothing if skip else self._outcome(value, error)
+
+
+def _bar(progress: Any, total: int | None) -> Any:
+    if not progress:
+        return None
+    from ._progress import Bar
+
+    return Bar(progress, total)
+
+
+# ---- the public functions; their options are documented once, in map ----
+
+
+def map(fn: Callable[..., Any], *iterables: Iterable[Any], ordered: bool = True, **options: Any) -> list[Any]:
+    return Run(fn, iterables, False, **options).run_all(ordered)
+
+
+def starmap(fn: Callable[..., Any], iterable: Iterable[Any], *, ordered: bool = True, **options: Any) -> list[Any]:
+    return Run(fn, (iterable,), True, **options).run_all(ordered)
+
+
+def imap(fn: Callable[..., Any], *iterables: Iterable[Any], ordered: bool = True, **options: Any) -> Iterator[Any]:
+    return Run(fn, iterables, False, **options).iterate(ordered)
+
+
+def imap_unordered(fn: Callable[..., Any], *iterables: Iterable[Any], **options: Any) -> Iterator[Any]:
+    return Run(fn, iterables, False, **options).iterate(False)

@@ -1,0 +1,511 @@
+/* collect.c - what comes from workers: replies, output, deaths; and from commands. */
+#include "engine.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+static int emit(PyObject *events, PyObject *event)
+{
+	int r = event ? PyList_Append(events, event) : -1;
+	Py_XDECREF(event);
+	return r;
+}
+
+/* ---- replies ---- */
+
+/* An item has its result once, whatever races a death brings. */
+static bool first_time(struct engine *e, uint64_t id)
+{
+	if (!e->seen || id >= e->total)
+		return true;
+	unsigned char bit = (unsigned char)(1u << (id % 8));
+	bool first = !(e->seen[id / 8] & bit);
+	e->seen[id / 8] |= bit;
+	return first;
+}
+
+/* obj NULL: it cannot be rebuilt here; the exception that says why becomes the event. */
+static int reply(struct engine *e, const struct header *h, PyObject *obj, PyObject *events,
+                 PyObject *sink)
+{
+	static const int kinds[] = { EV_RESULT, EV_ERROR, EV_INIT_FAILED };
+	int kind = kinds[h->kind];
+	if (!obj) {
+		PyObject *t, *tb;
+		PyErr_Fetch(&t, &obj, &tb);
+		PyErr_NormalizeException(&t, &obj, &tb);
+		Py_XDECREF(t);
+		Py_XDECREF(tb);
+		kind = EV_BAD;
+	}
+	if (kind != EV_INIT_FAILED && !first_time(e, h->id)) {
+		Py_DECREF(obj);
+		return 0;
+	}
+	e->done += kind != EV_INIT_FAILED;
+	if (kind == EV_RESULT && sink && h->id < (uint64_t)PyList_Size(sink))
+		return PyList_SetItem(sink, (Py_ssize_t)h->id, obj);
+	return emit(events, Py_BuildValue("(iKN)", kind, (unsigned long long)h->id, obj));
+}
+
+static void replied(struct worker *w, const struct header *h)
+{
+	w->last_reply = h->id + 1;
+	if ((h->more & SAY_LAST) && w->pending)
+		w->pending--;
+	if (h->kind == SAY_INIT_FAILED)
+		w->ended = true;
+}
+
+static void took(struct worker *w, uint64_t tail)
+{
+	atomic_store(&w->rep.pos->tail, tail);
+	if (atomic_load(&w->ctl->wants_space))
+		worker_ring(w);
+}
+
+/* The next part of a big one.  1: more may follow at once. */
+static int take_stream(struct worker *w, PyObject *events, PyObject *sink)
+{
+	uint64_t tail = atomic_load_explicit(&w->rep.pos->tail, memory_order_relaxed);
+	size_t n = ring_used(&w->rep);
+	Py_ssize_t k = n ? inflow_take(&w->in, ring_at(&w->rep, tail), n) : 0;
+	if (k < 0) {
+		w->in.failed = true; /* no memory: the rest is taken and dropped */
+		PyErr_Clear();
+	}
+	if (w->in.failed)
+		k = (Py_ssize_t)(n < w->in.left ? n : w->in.left);
+	w->in.left -= (uint64_t)k;
+	tail += (uint64_t)k;
+	if (w->in.left) {
+		took(w, tail);
+		return k > 0;
+	}
+	uint64_t end = (tail + 7) & ~UINT64_C(7);
+	if (atomic_load(&w->rep.pos->head) < end)
+		end = tail; /* its writer died before the padding */
+	struct header h = w->in.h;
+	PyObject *obj = NULL;
+	if (w->in.failed) {
+		inflow_drop(&w->in);
+		PyErr_SetString(PyExc_MemoryError, "no memory for the result of a task");
+	} else {
+		obj = inflow_finish(&w->in);
+	}
+	took(w, end);
+	replied(w, &h);
+	return reply(w->eng, &h, obj, events, sink) == 0 ? 1 : -1;
+}
+
+/* 1: took something; 0: nothing (whole) there. */
+static int take_reply(struct worker *w, PyObject *events, PyObject *sink)
+{
+	struct header h;
+	if (w->in.active)
+		return take_stream(w, events, sink);
+	if (!ring_used(&w->rep))
+		return 0;
+	uint64_t tail = atomic_load_explicit(&w->rep.pos->tail, memory_order_relaxed);
+	memcpy(&h, ring_at(&w->rep, tail), sizeof h);
+	size_t whole = sizeof h + padded(h.len);
+	if (whole > w->rep.size / 2) {
+		if (inflow_begin(&w->in, &h) != 0) {
+			PyErr_Clear();
+			w->in = (struct inflow){ .h = h, .active = true, .failed = true };
+		}
+		w->in.left = h.len;
+		took(w, tail + sizeof h);
+		return 1;
+	}
+	PyObject *obj = value_decode(h.tag, h.nbuf, ring_at(&w->rep, tail + sizeof h), h.len);
+	took(w, tail + whole);
+	replied(w, &h);
+	return reply(w->eng, &h, obj, events, sink) == 0 ? 1 : -1;
+}
+
+enum { AT_ONCE = 4096 };
+
+/* Up to a bounded number, so that one worker does not starve the others. */
+static int drain(struct worker *w, PyObject *events, PyObject *sink)
+{
+	int r = 1;
+	for (int n = 0; w->ctl && n < AT_ONCE && r == 1; n++)
+		r = take_reply(w, events, sink);
+	return r < 0 ? -1 : 0;
+}
+
+/* ---- deaths ---- */
+
+static PyObject *certificate(const struct prong_result *r, const struct worker *w)
+{
+	const struct rusage *u = &r->usage;
+	return Py_BuildValue("(iiiiiLLddly#ii)", r->how, r->status, r->sent, r->core, (int)r->pid,
+	                     (long long)r->start_ns, (long long)r->end_ns,
+	                     (double)u->ru_utime.tv_sec + (double)u->ru_utime.tv_usec / 1e6,
+	                     (double)u->ru_stime.tv_sec + (double)u->ru_stime.tv_usec / 1e6,
+	                     u->ru_maxrss, w ? w->tail : "", (Py_ssize_t)(w ? w->ntail : 0),
+	                     w ? w->reason : 0, r->step);
+}
+
+static bool in_range_of_another(const struct engine *e, const struct worker *w, uint64_t i)
+{
+	for (unsigned k = 0; k < e->nworkers; k++) {
+		const struct worker *o = &e->workers[k];
+		if (o != w && o->job && o->ctl && i >= atomic_load(&o->ctl->from) &&
+		    i < atomic_load(&o->ctl->to))
+			return true;
+	}
+	return false;
+}
+
+static bool is_seen(const struct engine *e, uint64_t i)
+{
+	return e->seen && i < e->total && (e->seen[i / 8] & (1u << (i % 8)));
+}
+
+/* The items it claimed and did not begin are for others. */
+static int rescue_range(struct engine *e, struct worker *w, uint64_t cur, bool any)
+{
+	uint64_t from = atomic_load(&w->ctl->from), to = atomic_load(&w->ctl->to);
+	if (from >= to)
+		return 0;
+	if (any && cur >= from && cur < to)
+		from = cur + 1;
+	else if (atomic_load(&e->common->next) <= from || is_seen(e, from) ||
+	         in_range_of_another(e, w, from))
+		return 0; /* it died between wanting and having them */
+	while (from < to && is_seen(e, from))
+		from++;
+	return from < to ? queue_range(e, from, to) : 0;
+}
+
+static int bury(struct engine *e, struct worker *w, const struct prong_result *r,
+                PyObject *events, PyObject *sink)
+{
+	PyObject *cert = certificate(r, w);
+	int64_t job = w->job;
+	int bad = cert ? 0 : -1;
+	while (bad == 0 && w->ctl && (ring_used(&w->rep) && !(w->in.active && !w->in.left))) {
+		size_t before = ring_used(&w->rep);
+		bad = drain(w, events, sink);
+		if (ring_used(&w->rep) == before)
+			break;
+	}
+	if (w->job != job || !w->ctl)
+		bad = -1;
+	uint64_t task = bad ? 0 : atomic_load(&w->ctl->task), id = task / 4;
+	unsigned state = task & 3;
+	bool died = state >= TASK_BUSY && w->last_reply != id + 1;
+	if (bad == 0) {
+		inflow_drop(&w->in);
+		worker_requeue(w);
+		bad = rescue_range(e, w, id, state != TASK_NONE);
+	}
+	w->job = 0;
+	e->live--;
+	if (w->out) {
+		/* its request was on the way to it: nobody else has the whole of it */
+		if (!died && !bad)
+			id = w->out->h.id, died = true;
+		value_release(&w->out->value);
+		PyMem_Free(w->out);
+		w->out = NULL;
+	}
+	bool peace = !died && !w->ended && r->how == PRONG_EXITED && r->status == 0;
+	if (bad == 0 && died && first_time(e, id)) {
+		e->done++;
+		bad = emit(events, Py_BuildValue("(iKO)", EV_DIED, (unsigned long long)id, cert));
+	} else if (bad == 0 && !died) {
+		bad = emit(events, Py_BuildValue("(iOO)", peace || w->ended ? EV_ENDED : EV_DIED,
+		                                 Py_None, cert));
+	}
+	Py_XDECREF(cert);
+	return bad;
+}
+
+/* ---- commands ---- */
+
+static PyObject *read_captured(const struct prong_captured *c)
+{
+	if (c->fd < 0)
+		return Py_NewRef(Py_None);
+	PyObject *b = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)c->len);
+	char *p = b ? PyBytes_AsString(b) : NULL;
+	for (int64_t got = 0; b && got < c->len;) {
+		ssize_t n = pread(c->fd, p + got, (size_t)(c->len - got), got);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			Py_DECREF(b);
+			return n ? PyErr_SetFromErrno(PyExc_OSError)
+			         : PyBytes_FromStringAndSize(NULL, 0);
+		}
+		got += n;
+	}
+	return b;
+}
+
+static int command_done(struct engine *e, const struct prong_event *ev, PyObject *events)
+{
+	uint64_t id = (uint64_t)(uintptr_t)ev->tag - 1;
+	e->ncommands--;
+	PyObject *out = read_captured(&ev->result->out);
+	PyObject *err = out ? read_captured(&ev->result->err) : NULL;
+	PyObject *cert = err ? certificate(ev->result, NULL) : NULL;
+	int r = !cert ? -1
+	              : emit(events, Py_BuildValue("(iKOOOI)", EV_COMMAND, (unsigned long long)id,
+	                                           cert, out, err, ev->result->attempt));
+	Py_XDECREF(out);
+	Py_XDECREF(err);
+	Py_XDECREF(cert);
+	return r;
+}
+
+static char **words(PyObject *seq) /* of bytes; NULL: exception; the strings stay seq's */
+{
+	Py_ssize_t n = PyList_Size(seq);
+	char **v = n < 0 ? NULL : PyMem_Calloc((size_t)n + 1, sizeof *v);
+	for (Py_ssize_t i = 0; v && i < n; i++) {
+		v[i] = PyBytes_AsString(PyList_GetItem(seq, i));
+		if (!v[i]) {
+			PyMem_Free(v);
+			return NULL;
+		}
+	}
+	return v;
+}
+
+/* command(id, argv, env, cwd, out, err, timeout_ms, tries, stdin, backoff_ms, sweep) */
+PyObject *engine_command(PyObject *self, PyObject *args, PyObject *kw)
+{
+	static char *names[] = { "id", "argv", "env", "cwd", "out", "err", "timeout_ms", "tries",
+		                 "stdin", "backoff_ms", "out_fd", "err_fd", "termseq", NULL };
+	struct engine *e = (struct engine *)self;
+	unsigned long long id;
+	PyObject *argv, *env = Py_None;
+	const char *cwd = NULL, *termseq = NULL;
+	int out = PRONG_FILE, err = PRONG_FILE, in = -1, out_fd = -1, err_fd = -1;
+	unsigned tries = 1;
+	long long timeout = 0, backoff = 0;
+	if (!PyArg_ParseTupleAndKeywords(args, kw, "KO!|OziiLIiLiiz", names, &id, &PyList_Type,
+	                                 &argv, &env, &cwd, &out, &err, &timeout, &tries, &in,
+	                                 &backoff, &out_fd, &err_fd, &termseq) ||
+	    engine_check(e) != 0)
+		return NULL;
+	char **av = words(argv), **ev = env != Py_None && av ? words(env) : NULL;
+	int64_t r = -ENOMEM;
+	if (av && (ev || env == Py_None)) {
+		struct prong_stdio stdin_is = { .how = in >= 0 ? PRONG_FD : PRONG_NULL, .fd = in };
+		r = prong_submit(e->pool, PRONG_SPEC(.argv = av, .env = ev, .cwd = cwd,
+			.in = stdin_is, .out = { .how = out, .fd = out_fd },
+			.err = { .how = err, .fd = err_fd }, .timeout_ms = timeout,
+			.tries = tries, .backoff_ms = backoff, .flags = PRONG_NEW_SESSION | PRONG_SWEEP,
+			.termseq = termseq, .tag = (void *)(uintptr_t)(id + 1)));
+	}
+	PyMem_Free(av);
+	PyMem_Free(ev);
+	if (PyErr_Occurred())
+		return NULL;
+	if (r < 0) {
+		engine_oserror((int)r);
+		return NULL;
+	}
+	e->ncommands++;
+	return PyLong_FromLongLong(r);
+}
+
+PyObject *engine_stop(PyObject *self, PyObject *arg)
+{
+	struct engine *e = (struct engine *)self;
+	long long job = PyLong_AsLongLong(arg);
+	if (PyErr_Occurred() || engine_check(e) != 0)
+		return NULL;
+	return PyBool_FromLong(prong_stop(e->pool, job) == 0);
+}
+
+/* ---- events of the pool ---- */
+
+static struct worker *worker_of(struct engine *e, const void *tag)
+{
+	for (unsigned i = 0; i < e->nworkers; i++)
+		if (tag == &e->workers[i])
+			return &e->workers[i];
+	return NULL;
+}
+
+/* stderr of a worker: pass it on, remember the end. */
+static void remember(struct worker *w, const char *p, size_t n)
+{
+	for (size_t off = 0; off < n;) {
+		ssize_t k = write(2, p + off, n - off);
+		if (k < 0 && errno != EINTR && errno != EAGAIN)
+			break;
+		off += k > 0 ? (size_t)k : 0;
+	}
+	if (n >= sizeof w->tail) {
+		p += n - sizeof w->tail;
+		n = sizeof w->tail;
+	}
+	size_t keep = sizeof w->tail - n;
+	if (w->ntail > keep) {
+		memmove(w->tail, w->tail + w->ntail - keep, keep);
+		w->ntail = keep;
+	}
+	memcpy(w->tail + w->ntail, p, n);
+	w->ntail += n;
+}
+
+static int pool_event(struct engine *e, const struct prong_event *ev, PyObject *events,
+                      PyObject *sink)
+{
+	struct worker *w = worker_of(e, ev->tag);
+	if (!w)
+		return ev->type == PRONG_DONE ? command_done(e, ev, events) : 0;
+	if (ev->type == PRONG_STARTED)
+		w->pid = ev->result->pid;
+	else if (ev->type == PRONG_OUTPUT)
+		remember(w, ev->data, ev->len);
+	else if (ev->type == PRONG_DONE)
+		return bury(e, w, ev->result, events, sink);
+	return 0;
+}
+
+static int look_at_pool(struct engine *e, PyObject *events, PyObject *sink)
+{
+	const struct prong_event *ev;
+	int r;
+	while ((r = prong_wait(e->pool, &ev, 0)) == 1)
+		if (pool_event(e, ev, events, sink) != 0)
+			return -1;
+	return r == 0 || r == -ECHILD ? 0 : engine_oserror(r);
+}
+
+/* ---- killing ---- */
+
+static bool kill_task(struct engine *e, struct worker *w, uint64_t id, int reason)
+{
+	uint64_t busy = id * 4 + TASK_BUSY;
+	if (!atomic_compare_exchange_strong(&w->ctl->task, &busy, id * 4 + TASK_KILLED))
+		return false;
+	w->reason = reason;
+	prong_signal(e->pool, w->job, SIGKILL);
+	return true;
+}
+
+static void kill_overdue(struct engine *e)
+{
+	if (e->timeout <= 0)
+		return;
+	int64_t limit = (int64_t)(e->timeout * 1e9), now = now_ns();
+	for (unsigned i = 0; i < e->nworkers; i++) {
+		struct worker *w = &e->workers[i];
+		if (!w->job || !w->ctl || w->reason)
+			continue;
+		uint64_t task = atomic_load(&w->ctl->task);
+		int64_t since = atomic_load(&w->ctl->since);
+		if ((task & 3) == TASK_BUSY && now - since >= limit &&
+		    atomic_load(&w->ctl->task) == task)
+			kill_task(e, w, task / 4, KILL_TIMEOUT);
+	}
+}
+
+PyObject *engine_kill(PyObject *self, PyObject *args)
+{
+	struct engine *e = (struct engine *)self;
+	unsigned long long id;
+	int reason = KILL_CANCEL;
+	bool done = false;
+	if (!PyArg_ParseTuple(args, "K|i", &id, &reason) || engine_check(e) != 0)
+		return NULL;
+	for (unsigned i = 0; !done && i < e->nworkers; i++)
+		if (e->workers[i].job && e->workers[i].ctl && !e->workers[i].reason)
+			done = kill_task(e, &e->workers[i], id, reason);
+	return PyBool_FromLong(done);
+}
+
+bool worker_runs(const struct worker *w, uint64_t id)
+{
+	return w->job && w->ctl && atomic_load(&w->ctl->task) == id * 4 + TASK_BUSY &&
+	       w->last_reply != id + 1;
+}
+
+PyObject *engine_running(PyObject *self, PyObject *arg)
+{
+	struct engine *e = (struct engine *)self;
+	uint64_t id = PyLong_AsUnsignedLongLong(arg);
+	if (PyErr_Occurred() || engine_check(e) != 0)
+		return NULL;
+	for (unsigned i = 0; i < e->nworkers; i++)
+		if (worker_runs(&e->workers[i], id))
+			Py_RETURN_TRUE;
+	Py_RETURN_FALSE;
+}
+
+PyObject *engine_wake(PyObject *self, PyObject *no)
+{
+	struct engine *e = (struct engine *)self;
+	uint64_t one = 1;
+	(void)no;
+	if (engine_check(e) != 0)
+		return NULL;
+	if (write(e->bell, &one, sizeof one) < 0 && errno != EAGAIN)
+		return PyErr_SetFromErrno(PyExc_OSError);
+	Py_RETURN_NONE;
+}
+
+PyObject *engine_pids(PyObject *self, PyObject *no)
+{
+	struct engine *e = (struct engine *)self;
+	PyObject *list = PyList_New(0);
+	(void)no;
+	for (unsigned i = 0; list && i < e->nworkers; i++)
+		if (e->workers[i].job && e->workers[i].pid &&
+		    emit(list, PyLong_FromLong(e->workers[i].pid)) != 0)
+			Py_CLEAR(list);
+	return list;
+}
+
+/* ---- one turn ---- */
+
+bool engine_busy(const struct engine *e)
+{
+	return e->live || e->ncommands || e->busy;
+}
+
+int engine_turn(struct engine *e, PyObject *events, PyObject *sink)
+{
+	if (e->busy || e->closed) /* another thread is at it, or a fork hook asks */
+		return 0;
+	e->busy = true;
+	int r = 0;
+	for (unsigned i = 0; r == 0 && i < e->nworkers; i++)
+		if (e->workers[i].ctl && e->workers[i].job)
+			r = drain(&e->workers[i], events, sink);
+	if (r == 0)
+		kill_overdue(e);
+	if (r == 0)
+		engine_dispatch(e);
+	if (r == 0)
+		r = look_at_pool(e, events, sink);
+	if (r == 0)
+		engine_dispatch(e);
+	e->busy = false;
+	return r;
+}
+
+PyMemberDef engine_members[] = {
+	{ "live", T_UINT, offsetof(struct engine, live), READONLY, "worker processes" },
+	{ "queued", T_ULONGLONG, offsetof(struct engine, nqueued), READONLY, "waiting requests" },
+	{ "commands", T_ULONGLONG, offsetof(struct engine, ncommands), READONLY, "not ended yet" },
+	{ "done", T_ULONGLONG, offsetof(struct engine, done), 0, "tasks that have an end" },
+	{ "timeout", T_DOUBLE, offsetof(struct engine, timeout), 0, "seconds of a task" },
+	{ "max_tasks", T_ULONGLONG, offsetof(struct engine, max_tasks), 0, "of a worker" },
+	{ "max_rss_kb", T_ULONGLONG, offsetof(struct engine, max_rss_kb), 0, "of a worker" },
+	{ "window", T_UINT, offsetof(struct engine, window), 0, "requests ahead in a worker" },
+	{ "seats", T_UINT, offsetof(struct engine, nworkers), READONLY, "most workers" },
+	{ "closed", T_BOOL, offsetof(struct engine, closed), READONLY, "close() was called" },
+	{ NULL, 0, 0, 0, NULL }
+};

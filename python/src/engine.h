@@ -1,0 +1,146 @@
+/* engine.h - the parent's side and what it shares with workers. */
+#ifndef PRONG_ENGINE_H
+#define PRONG_ENGINE_H
+
+#include "ext.h"
+
+#include <structmember.h>
+
+/* ---- what parent and worker share ---- */
+
+enum { REQ_SIZE = 128 * 1024, REP_SIZE = 1024 * 1024 };
+
+enum request_kind {
+	ASK_ITEM,  /* fn(item) */
+	ASK_CALL,  /* (f, args, kwargs): f(*args, **kwargs) */
+	ASK_RANGE  /* items id..value of the inherited sequences */
+};
+enum reply_kind { SAY_RESULT, SAY_ERROR, SAY_INIT_FAILED };
+#define SAY_LAST 1 /* header.more: a request is answered with this */
+/* Of a request in a ring: the worker takes it, or the parent takes it back. */
+enum request_state { REQ_READY, REQ_TAKEN, REQ_REVOKED };
+/* The worker goes from BUSY to IDLE, the parent from BUSY to KILLED: whoever is first.  So a
+ * kill meant for one task never hits the next. */
+enum task_state { TASK_NONE, TASK_IDLE, TASK_BUSY, TASK_KILLED };
+
+/* All workers of an engine. */
+struct common {
+	_Alignas(CACHE_LINE) _Atomic uint64_t next; /* the next item nobody has claimed */
+	_Alignas(CACHE_LINE) _Atomic uint64_t limit; /* items below may be claimed */
+	_Alignas(CACHE_LINE) _Atomic uint32_t awake; /* threads of the parent that look by themselves */
+	_Atomic uint32_t armed;  /* the parent sleeps: ring the bell (once) */
+};
+/* One worker. */
+struct ctl {
+	_Alignas(CACHE_LINE) _Atomic uint32_t wake; /* futex; every wake-up bumps it */
+	_Atomic uint32_t quit, wants_space;
+	_Alignas(CACHE_LINE) _Atomic uint64_t task; /* its task: id * 4 + enum task_state */
+	_Atomic uint64_t from, to; /* the items it claimed last */
+	_Atomic int64_t since;  /* CLOCK_MONOTONIC at which it began; only if the engine asks */
+	_Atomic uint32_t asleep;
+	struct ring_pos req, rep;
+};
+
+
+enum engine_flag {
+	ENGINE_STAR = 1,     /* items are tuples of arguments */
+	ENGINE_INDEXED = 2,  /* the function gets the item's id first */
+	ENGINE_TIMED = 4,    /* note when each task begins */
+	ENGINE_AUTOQUIT = 8, /* a worker ends when there is nothing left to claim */
+	ENGINE_FLUSH = 16,   /* flush Python's streams after each request */
+	ENGINE_TEE = 32      /* stderr through the parent, which remembers the last lines */
+};
+
+/* A request that no ring holds yet. */
+struct msg {
+	struct msg *next;
+	struct header h;
+	bool big;             /* does not fit a ring: value is the body, else bytes is */
+	struct value value;
+	_Alignas(8) unsigned char bytes[];
+};
+struct engine;
+
+struct worker {
+	struct engine *eng;
+	unsigned index;
+	int64_t job;  /* libprong's id; 0: no process */
+	pid_t pid;
+	struct ctl *ctl;
+	struct ring req, rep;
+	struct inflow in;
+	struct msg *out;    /* too big for the ring: going out in pieces */
+	unsigned out_seg;
+	size_t out_off;
+	uint64_t asked;      /* position after the last request */
+	uint64_t stream_end; /* position after the last one that came in pieces */
+	uint64_t tasks;      /* handed to this process */
+	unsigned pending;    /* requests without an answer */
+	bool ended;          /* its init failed, or it said good-bye */
+	int reason;          /* enum kill_reason */
+	char tail[4096];    /* of stderr */
+	size_t ntail;
+	uint64_t last_reply; /* its id + 1 */
+};
+
+enum kill_reason { KILL_NOT, KILL_TIMEOUT, KILL_CANCEL, KILL_RSS };
+
+struct engine {
+	PyObject_HEAD
+	struct prong *pool;
+	int pool_fd, bell;
+	pid_t owner;
+	unsigned nworkers, live; /* seats; processes */
+	struct worker *workers;
+	struct common *common;
+	unsigned char *seen;     /* a bit for each item that has its result */
+	PyObject *entry, *seqs;
+	PyObject *fn;            /* in a worker: what entry gave */
+	uint64_t total;
+	long long chunk;         /* 0: by the clock */
+	unsigned flags, window;  /* requests ahead in one worker's ring */
+	double timeout;          /* seconds of one task; 0: none */
+	unsigned long long max_tasks, max_rss_kb; /* of one worker process; 0: any */
+	bool busy, closed, spin_good;
+	unsigned sleepers;       /* threads that look at the maps without the GIL */
+	struct msg *head, *last; /* waiting requests */
+	unsigned long long nqueued, ncommands, done;
+};
+
+/* An event is a tuple: (kind, id, ...). */
+enum event_kind { EV_RESULT, EV_ERROR, EV_DIED, EV_INIT_FAILED, EV_BAD, EV_COMMAND,
+	          EV_ENDED /* a worker ended in peace */ };
+
+extern PyType_Spec engine_spec;
+
+
+int engine_check(struct engine *e);     /* -1: closed, or inherited by a fork */
+int engine_oserror(int e);              /* raise it; -1 */
+
+/* ---- queue.c ---- */
+void engine_dispatch(struct engine *e); /* waiting requests to workers' rings */
+void worker_ring(struct worker *w);     /* wake it if it sleeps */
+void worker_requeue(struct worker *w);  /* what it has not taken goes back to the queue */
+int queue_range(struct engine *e, uint64_t a, uint64_t b);
+bool worker_has_untaken(const struct worker *w, uint64_t id);
+PyObject *engine_put(PyObject *self, PyObject *args);
+PyObject *engine_call(PyObject *self, PyObject *args);
+PyObject *engine_range(PyObject *self, PyObject *args);
+PyObject *engine_revoke(PyObject *self, PyObject *id);
+PyObject *engine_limit(PyObject *self, PyObject *n);
+PyObject *engine_work(PyObject *self, PyObject *no);
+PyObject *engine_quit(PyObject *self, PyObject *no);
+
+/* ---- collect.c ---- */
+int engine_turn(struct engine *e, PyObject *events, PyObject *sink); /* -1: exception */
+bool engine_busy(const struct engine *e); /* anything that may bring an event */
+bool worker_runs(const struct worker *w, uint64_t id);
+PyObject *engine_kill(PyObject *self, PyObject *args);
+PyObject *engine_running(PyObject *self, PyObject *id);
+PyObject *engine_command(PyObject *self, PyObject *args, PyObject *kw);
+PyObject *engine_stop(PyObject *self, PyObject *id);
+PyObject *engine_wake(PyObject *self, PyObject *no);
+PyObject *engine_pids(PyObject *self, PyObject *no);
+extern PyMemberDef engine_members[];
+
+#endif

@@ -1,0 +1,412 @@
+/* queue.c - requests: encoded once, queued, put into workers' rings, taken back. */
+#include "engine.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- into the queue ---- */
+
+static void append(struct engine *e, struct msg *m)
+{
+	m->next = NULL;
+	if (e->head)
+		e->last->next = m;
+	else
+		e->head = m;
+	e->last = m;
+	e->nqueued++;
+}
+
+static void prepend(struct engine *e, struct msg *m)
+{
+	m->next = e->head;
+	if (!e->head)
+		e->last = m;
+	e->head = m;
+	e->nqueued++;
+}
+
+static struct msg *msg_new(size_t body)
+{
+	struct msg *m = PyMem_Malloc(sizeof *m + padded(body));
+	if (!m) {
+		PyErr_NoMemory();
+		return NULL;
+	}
+	memset(m, 0, sizeof *m);
+	return m;
+}
+
+static struct msg *msg_of(int kind, uint64_t id, PyObject *obj)
+{
+	struct value v;
+	if (value_encode(&v, obj) != 0) {
+		value_release(&v);
+		return NULL;
+	}
+	bool big = sizeof(struct header) + padded(v.len) > REQ_SIZE / 2;
+	struct msg *m = msg_new(big ? 0 : (size_t)v.len);
+	if (!m) {
+		value_release(&v);
+		return NULL;
+	}
+	m->h = (struct header){ .id = id, .len = v.len, .tag = (uint8_t)v.tag,
+		                .kind = (uint8_t)kind, .nbuf = v.nbuf };
+	m->big = big;
+	if (big) {
+		m->value = v;
+		if (v.seg == v.few)
+			m->value.seg = m->value.few;
+		return m;
+	}
+	unsigned char *p = m->bytes;
+	for (unsigned i = 0; i < v.nseg; i++) {
+		memcpy(p, v.seg[i].p, v.seg[i].n);
+		p += v.seg[i].n;
+	}
+	value_release(&v);
+	return m;
+}
+
+int queue_range(struct engine *e, uint64_t a, uint64_t b)
+{
+	struct msg *m = msg_new(sizeof b);
+	if (!m)
+		return -1;
+	m->h = (struct header){ .id = a, .len = sizeof b, .tag = TAG_RAW, .kind = ASK_RANGE };
+	memcpy(m->bytes, &b, sizeof b);
+	append(e, m);
+	return 0;
+}
+
+/* ---- into a ring ---- */
+
+void worker_ring(struct worker *w)
+{
+	atomic_fetch_add(&w->ctl->wake, 1);
+	if (atomic_load(&w->ctl->asleep) || atomic_load(&w->ctl->wants_space))
+		wake_all(&w->ctl->wake);
+}
+
+static void put(struct ring *r, uint64_t *at, const void *p, size_t n)
+{
+	memcpy(ring_at(r, *at), p, n);
+	*at += n;
+}
+
+/* As much of a big body as the ring takes; true when it is all in. */
+static bool pour(struct worker *w)
+{
+	struct ring *r = &w->req;
+	const struct value *v = &w->out->value;
+	uint64_t at = atomic_load_explicit(&r->pos->head, memory_order_relaxed);
+	bool moved = false;
+	for (; w->out_seg < v->nseg; w->out_seg++, w->out_off = 0) {
+		const struct seg *s = &v->seg[w->out_seg];
+		size_t n = s->n - w->out_off, room = ring_free(r);
+		if (n + 8 > room)
+			n = room > 8 ? room - 8 : 0;
+		put(r, &at, (const char *)s->p + w->out_off, n);
+		moved |= n > 0;
+		w->out_off += n;
+		if (w->out_off < s->n)
+			break;
+	}
+	bool all = w->out_seg == v->nseg;
+	if (all)
+		at = (at + 7) & ~UINT64_C(7);
+	atomic_store_explicit(&r->pos->head, at, memory_order_release);
+	if (moved || all)
+		worker_ring(w);
+	return all;
+}
+
+static void finish_out(struct worker *w)
+{
+	w->asked = atomic_load_explicit(&w->req.pos->head, memory_order_relaxed);
+	value_release(&w->out->value);
+	PyMem_Free(w->out);
+	w->out = NULL;
+}
+
+static void hand_over(struct worker *w, struct msg *m)
+{
+	struct ring *r = &w->req;
+	uint64_t at = atomic_load_explicit(&r->pos->head, memory_order_relaxed);
+	m->h.state = REQ_READY;
+	put(r, &at, &m->h, sizeof m->h);
+	if (!m->big)
+		put(r, &at, m->bytes, padded(m->h.len));
+	w->tasks++;
+	w->pending++;
+	w->asked = at;
+	atomic_store_explicit(&r->pos->head, at, memory_order_release);
+	worker_ring(w);
+	if (!m->big) {
+		PyMem_Free(m);
+		return;
+	}
+	w->out = m;
+	w->out_seg = 0;
+	w->out_off = 0;
+	if (pour(w))
+		finish_out(w);
+}
+
+static bool open_to(const struct worker *w, const struct engine *e)
+{
+	return w->job && w->ctl && !w->reason && !w->out && !w->ended &&
+	       !(e->max_tasks && w->tasks >= e->max_tasks);
+}
+
+/* The worker that has least before it; NULL if all have enough. */
+static struct worker *least_loaded(struct engine *e, const struct msg *m)
+{
+	struct worker *best = NULL;
+	size_t need = sizeof m->h + (m->big ? 0 : padded(m->h.len));
+	for (unsigned i = 0; i < e->nworkers; i++) {
+		struct worker *w = &e->workers[i];
+		if (!open_to(w, e) || w->pending >= (m->big ? 1 : e->window) ||
+		    ring_free(&w->req) < need)
+			continue;
+		if (!best || w->pending < best->pending)
+			best = w;
+		if (!best->pending)
+			break;
+	}
+	return best;
+}
+
+/* ---- taking back ---- */
+
+/* Where the untaken request with this id is in w's ring; NULL: nowhere. */
+static struct header *find_untaken(const struct worker *w, uint64_t id)
+{
+	uint64_t at = atomic_load_explicit(&w->req.pos->tail, memory_order_acquire);
+	uint64_t head = w->asked;
+	/* the body of a big one that is being taken is no chain of headers */
+	if (w->out || at < w->stream_end)
+		return NULL;
+	while (at < head) {
+		struct header *h = (void *)ring_at(&w->req, at);
+		if (h->id == id && atomic_load(&h->state) == REQ_READY)
+			return h;
+		at += sizeof *h + padded(h->len);
+	}
+	return NULL;
+}
+
+bool worker_has_untaken(const struct worker *w, uint64_t id)
+{
+	return find_untaken(w, id) != NULL;
+}
+
+static bool take_back(struct header *h)
+{
+	uint32_t ready = REQ_READY;
+	return atomic_compare_exchange_strong(&h->state, &ready, REQ_REVOKED);
+}
+
+static struct msg *copy_of(const struct header *h)
+{
+	struct msg *m = msg_new((size_t)h->len);
+	if (!m)
+		return NULL;
+	m->h = (struct header){ .id = h->id, .len = h->len, .tag = h->tag, .kind = h->kind,
+		                .nbuf = h->nbuf };
+	memcpy(m->bytes, h + 1, padded(h->len));
+	return m;
+}
+
+void worker_requeue(struct worker *w)
+{
+	struct engine *e = w->eng;
+	uint64_t at = atomic_load_explicit(&w->req.pos->tail, memory_order_acquire);
+	struct msg *back = NULL;
+	while (!w->out && at >= w->stream_end && at < w->asked) {
+		struct header *h = (void *)ring_at(&w->req, at);
+		at += sizeof *h + padded(h->len);
+		if (!take_back(h))
+			continue;
+		struct msg *m = copy_of(h);
+		if (!m) {
+			PyErr_Clear();
+			continue;
+		}
+		m->next = back;
+		back = m;
+		w->pending--;
+	}
+	for (struct msg *m; (m = back);) {
+		back = m->next;
+		prepend(e, m);
+	}
+}
+
+/* The last request that waits in somebody's ring, while another worker has nothing. */
+static bool steal(struct engine *e)
+{
+	struct worker *from = NULL;
+	bool idle = false;
+	for (unsigned i = 0; i < e->nworkers; i++) {
+		struct worker *w = &e->workers[i];
+		if (open_to(w, e) && !w->pending)
+			idle = true;
+		else if (w->job && w->ctl && w->pending > 1 && (!from || w->pending > from->pending))
+			from = w;
+	}
+	if (!idle || !from || from->out)
+		return false;
+	uint64_t at = atomic_load_explicit(&from->req.pos->tail, memory_order_acquire);
+	struct header *last = NULL;
+	while (at >= from->stream_end && at < from->asked) {
+		struct header *h = (void *)ring_at(&from->req, at);
+		if (atomic_load(&h->state) == REQ_READY)
+			last = h;
+		at += sizeof *h + padded(h->len);
+	}
+	struct msg *m = last && take_back(last) ? copy_of(last) : NULL;
+	if (!m) {
+		PyErr_Clear();
+		return false;
+	}
+	from->pending--;
+	from->tasks--;
+	prepend(e, m);
+	return true;
+}
+
+void engine_dispatch(struct engine *e)
+{
+	for (unsigned i = 0; i < e->nworkers; i++)
+		if (e->workers[i].out && pour(&e->workers[i]))
+			finish_out(&e->workers[i]);
+	do {
+		struct worker *w;
+		while (e->head && (w = least_loaded(e, e->head))) {
+			struct msg *m = e->head;
+			e->head = m->next;
+			e->nqueued--;
+			if (m->big)
+				w->stream_end = atomic_load(&w->req.pos->head) + sizeof m->h +
+				                padded(m->h.len);
+			hand_over(w, m);
+		}
+	} while (!e->head && steal(e));
+}
+
+/* ---- methods ---- */
+
+static PyObject *put_request(PyObject *self, PyObject *args, int kind)
+{
+	struct engine *e = (struct engine *)self;
+	unsigned long long id;
+	PyObject *obj;
+	if (!PyArg_ParseTuple(args, "KO", &id, &obj) || engine_check(e) != 0)
+		return NULL;
+	struct msg *m = msg_of(kind, id, obj);
+	if (!m)
+		return NULL;
+	append(e, m);
+	if (!e->busy)
+		engine_dispatch(e);
+	Py_RETURN_NONE;
+}
+
+PyObject *engine_put(PyObject *self, PyObject *args)
+{
+	return put_request(self, args, ASK_ITEM);
+}
+
+PyObject *engine_call(PyObject *self, PyObject *args)
+{
+	return put_request(self, args, ASK_CALL);
+}
+
+PyObject *engine_range(PyObject *self, PyObject *args)
+{
+	struct engine *e = (struct engine *)self;
+	unsigned long long a, b;
+	if (!PyArg_ParseTuple(args, "KK", &a, &b) || engine_check(e) != 0)
+		return NULL;
+	for (uint64_t i = a; e->seen && i < b && i < e->total; i++)
+		e->seen[i / 8] &= (unsigned char)~(1u << (i % 8));
+	if (queue_range(e, a, b) != 0)
+		return NULL;
+	if (!e->busy)
+		engine_dispatch(e);
+	Py_RETURN_NONE;
+}
+
+static bool unqueue(struct engine *e, uint64_t id)
+{
+	struct msg *before = NULL;
+	for (struct msg *m = e->head; m; before = m, m = m->next) {
+		if (m->h.id != id || m->h.kind == ASK_RANGE)
+			continue;
+		*(before ? &before->next : &e->head) = m->next;
+		if (e->last == m)
+			e->last = before;
+		e->nqueued--;
+		if (m->big)
+			value_release(&m->value);
+		PyMem_Free(m);
+		return true;
+	}
+	return false;
+}
+
+PyObject *engine_revoke(PyObject *self, PyObject *arg)
+{
+	struct engine *e = (struct engine *)self;
+	uint64_t id = PyLong_AsUnsignedLongLong(arg);
+	if (PyErr_Occurred() || engine_check(e) != 0)
+		return NULL;
+	bool done = unqueue(e, id);
+	for (unsigned i = 0; !done && i < e->nworkers; i++) {
+		struct worker *w = &e->workers[i];
+		struct header *h = w->job && w->ctl ? find_untaken(w, id) : NULL;
+		done = h && take_back(h);
+		if (done)
+			w->pending--;
+	}
+	return PyBool_FromLong(done);
+}
+
+PyObject *engine_limit(PyObject *self, PyObject *arg)
+{
+	struct engine *e = (struct engine *)self;
+	uint64_t n = PyLong_AsUnsignedLongLong(arg);
+	if (PyErr_Occurred() || engine_check(e) != 0)
+		return NULL;
+	atomic_store(&e->common->limit, n);
+	atomic_thread_fence(memory_order_seq_cst);
+	for (unsigned i = 0; i < e->nworkers; i++)
+		if (e->workers[i].job && e->workers[i].ctl)
+			worker_ring(&e->workers[i]);
+	Py_RETURN_NONE;
+}
+
+PyObject *engine_quit(PyObject *self, PyObject *no)
+{
+	struct engine *e = (struct engine *)self;
+	(void)no;
+	if (engine_check(e) != 0)
+		return NULL;
+	for (unsigned i = 0; i < e->nworkers; i++)
+		if (e->workers[i].job && e->workers[i].ctl) {
+			atomic_store(&e->workers[i].ctl->quit, 1);
+			worker_ring(&e->workers[i]);
+		}
+	Py_RETURN_NONE;
+}
+
+PyObject *engine_work(PyObject *self, PyObject *no)
+{
+	struct engine *e = (struct engine *)self;
+	(void)no;
+	if (engine_check(e) != 0)
+		return NULL;
+	uint64_t next = atomic_load(&e->common->next), limit = atomic_load(&e->common->limit);
+	return PyLong_FromUnsignedLongLong(e->nqueued + (next < limit ? limit - next : 0));
+}

@@ -1,0 +1,55 @@
+"""A test that leaves a process, a descriptor, or a zombie fails."""
+
+import os
+import time
+
+import pytest
+
+
+def children():
+    """Processes below us, zombies too: pid -> command."""
+    below, parent, name = {}, {}, {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                comm, rest = f.read().split("(", 1)[1].rsplit(")", 1)
+        except OSError:
+            continue
+        parent[int(pid)] = int(rest.split()[1])
+        name[int(pid)] = f"{comm} {rest.split()[0]}"
+    for pid in parent:
+        at = pid
+        while at in parent and at != os.getpid():
+            at = parent[at]
+        if at == os.getpid() and pid != os.getpid():
+            below[pid] = name[pid]
+    return below
+
+
+def descriptors():
+    fds = {}
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            fds[int(fd)] = os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:
+            pass
+    return fds
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing():
+    import prong
+
+    prong.map(int, "1", jobs=1)  # what is made once stays
+    had = children()
+    before = descriptors()
+    yield
+    end = time.monotonic() + 10
+    while children().keys() - had.keys() and time.monotonic() < end:
+        time.sleep(0.01)
+    left = {p: c for p, c in children().items() if p not in had}
+    assert not left, f"processes left: {left}"
+    while len(descriptors()) > len(before) and time.monotonic() < end:
+        time.sleep(0.01)
+    after = descriptors()
+    assert len(after) <= len(before), f"descriptors left: {set(after.items()) - set(before.items())}"
