@@ -2,8 +2,8 @@
  * fork; hear of their ends by SIGCHLD; collect them by waitpid on their own numbers.
  *
  * posix_spawn cannot: change the directory, the nice value or the terminal's group (and,
- * where POSIX_SPAWN_SETSID is missing, begin a session), nor close descriptors whose
- * numbers nobody knows.  Those plans fork.
+ * where POSIX_SPAWN_SETSID is missing, begin a session), nor, where it has no addclosefrom,
+ * close descriptors whose numbers nobody knows.  Those plans fork.
  *
  * The one signal handler of the library is here.  While a pool is open it stands in front of
  * the host's own SIGCHLD handler, which it calls; an ignored SIGCHLD is left ignored.  If the
@@ -31,8 +31,13 @@ static bool spawnable(const struct plan *pl)
 #ifndef POSIX_SPAWN_SETSID
 	cannot |= PRONG_NEW_SESSION;
 #endif
-	return pl->path && (pl->flags & PRONG_KEEP_FDS) && !pl->npass_fds && !pl->cwd &&
-	       !pl->nice && !(pl->flags & cannot);
+#ifdef HAVE_POSIX_SPAWN_FILE_ACTIONS_ADDCLOSEFROM_NP
+	bool can_close = true;
+#else
+	bool can_close = false;
+#endif
+	return pl->path && (can_close || (pl->flags & PRONG_KEEP_FDS)) && !pl->npass_fds &&
+	       !pl->cwd && !pl->nice && !(pl->flags & cannot);
 }
 
 static int set_attr(posix_spawnattr_t *attr, const struct plan *pl)
@@ -79,6 +84,10 @@ static int set_actions(posix_spawn_file_actions_t *fa, struct plan *pl)
 		e = posix_spawn_file_actions_adddup2(fa, 1, 2);
 	else if (e == 0 && pl->err != 1)
 		e = place(fa, pl->err, 2, pl, PRONG_STEP_STDERR);
+#ifdef HAVE_POSIX_SPAWN_FILE_ACTIONS_ADDCLOSEFROM_NP
+	if (e == 0 && !(pl->flags & PRONG_KEEP_FDS))
+		e = posix_spawn_file_actions_addclosefrom_np(fa, 3);
+#endif
 	return e;
 }
 
