@@ -301,6 +301,12 @@ SETTER(set_resume)
 	return 0;
 }
 
+SETTER(set_compress)
+{
+	cfg->compress = true;
+	return set_string(cfg, o, value);
+}
+
 SETTER(set_template)
 {
 	const char *eq = strchr(value, '=');

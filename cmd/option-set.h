@@ -21,6 +21,7 @@ SETTER(set_rpl);
 SETTER(set_parens);
 SETTER(set_output);
 SETTER(set_resume);
+SETTER(set_compress); /* the string at o->at, and --compress */
 SETTER(set_template);
 SETTER(set_summary);
 SETTER(set_capture);

@@ -237,6 +237,11 @@ static int check(const struct config *cfg)
 		warn("--tty gives each job the terminal: --group and --line-buffer do not go with it");
 		return -1;
 	}
+	if (cfg->compress && cfg->output == OUTPUT_LINE && cfg->results) {
+		warn("--compress does not go with --line-buffer --results: those files are written as "
+		     "lines come");
+		return -1;
+	}
 	if (cfg->cleanup && !cfg->ntemplates) {
 		warn("--cleanup goes with --template; jobs run on this machine, no files are sent");
 		return -1;

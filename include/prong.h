@@ -129,6 +129,9 @@ struct prong_options {
 	unsigned recycle_tasks;  /* a new worker after so many; 0: never */
 	size_t recycle_rss;      /* a new worker when one has grown by so many bytes of resident
 	                            memory since its first task; 0: never */
+
+	struct prong *spare;     /* PRONG_REAP_STRAYS: another pool of this process, whose
+	                            processes are no strays.  It must outlive this one */
 };
 
 /* What a function in a child (.work) sees of its task.  Library memory. */

@@ -270,7 +270,9 @@ static bool ours(const struct prong *p, pid_t pid)
 	for (unsigned i = 0; i < p->nslots; i++)
 		if (p->slots[i]->job && p->slots[i]->pid == pid)
 			return true;
-	return pr_ending_owns(p, pid) || pr_crew_owns(p, pid);
+	if (pr_ending_owns(p, pid) || pr_crew_owns(p, pid))
+		return true;
+	return p->opt.spare && ours(p->opt.spare, pid);
 }
 
 /* Orphans we adopted as a subreaper must not stay zombies.  One of our own jobs in front

@@ -128,6 +128,8 @@ struct config {
 	const char **templates; /* --template FILE=NAME */
 	size_t ntemplates;
 	bool cleanup;          /* --cleanup: remove what was filled in */
+	bool compress;
+	const char *compress_program, *decompress_program; /* NULL: the first there is */
 	bool color, color_failed; /* --color, --color-failed */
 	bool verbose;          /* -t / --verbose: command on stderr */
 	bool verbose_stdout;   /* -v: command on stdout before the output */

@@ -81,6 +81,48 @@ void done_keep(struct run *r, struct task *t, const struct prong_event *ev)
 	run_fail(r, NULL);
 }
 
+/* ---- --compress ---- */
+
+void done_squeeze(struct run *r, struct task *t, const struct prong_event *ev)
+{
+	struct squeezed **z = &t->squeezed[ev->stream - 1];
+	if (!*z)
+		*z = squeezed_new(t->kept ? t->kept->fd[ev->stream - 1] : -1);
+	if (squeeze_add(r->squeezer, *z, ev->data, ev->len) != 0)
+		run_fail(r, NULL);
+}
+
+void done_squeezed_free(struct run *r, struct task *t)
+{
+	for (int i = 0; i < 2; i++) {
+		squeezed_free(r->squeezer, t->squeezed[i]);
+		t->squeezed[i] = NULL;
+	}
+}
+
+/* The programs have all of it now. */
+static void squeezed_end(struct run *r, struct task *t)
+{
+	for (int i = 0; i < 2; i++)
+		if (t->squeezed[i] && squeeze_end(r->squeezer, t->squeezed[i]) != 0)
+			run_fail(r, NULL);
+}
+
+static void squeezed_output(const struct task *t, struct output *o)
+{
+	for (int i = 0; i < 2; i++) {
+		const struct squeezed *z = t->squeezed[i];
+		if (!z || z->into >= 0)
+			continue;
+		o->fd[i] = z->fd;
+		o->packed[i] = z->fd >= 0;
+		o->mem[i] = z->mem.s;
+		o->len[i] = z->fd >= 0 ? z->len : (int64_t)z->mem.len;
+	}
+}
+
+/* ---- printing ---- */
+
 /* Not what is in files that stay; --files: the name of one. */
 static void print_output(struct run *r, struct task *t, const struct prong_result *res)
 {
@@ -93,9 +135,17 @@ static void print_output(struct run *r, struct task *t, const struct prong_resul
 		o.head = t->kept->path[0];
 	else if (r->cfg->verbose_stdout && r->cfg->output != OUTPUT_LINE && !in_tree)
 		o.head = head = xstrdup(builder_command(&r->b, t));
+	squeezed_output(t, &o);
 	run_hide_progress(r);
 	run_check_sink(r, sink_done(r->sink, &o));
 	free(head);
+}
+
+/* The stream as it was before --compress: a file, which the caller closes. */
+static void plain_stream(struct run *r, const struct squeezed *z, struct record_stream *s)
+{
+	if (z && squeeze_plain(r->squeezer, z, &s->fd, &s->len) != 0)
+		run_fail(r, NULL);
 }
 
 /* The job as a record of the table. */
@@ -104,11 +154,14 @@ static void print_record(struct run *r, struct task *t, const struct prong_resul
 	struct output o = { .seq = t->nth, .fd = { -1, -1 } };
 	const char *command = builder_command(&r->b, t);
 	struct record rec = {
-		.task = t, .result = res, .command = command, .receive = res->out.len,
+		.task = t, .result = res, .command = command,
+		.receive = r->squeezer ? t->sent[0] : res->out.len,
 		.stream = { { .head = r->cfg->verbose_stdout ? command : NULL, .tag = t->tag,
 		              .fd = res->out.fd, .len = res->out.len },
 		            { .tag = t->tag, .fd = res->err.fd, .len = res->err.len } },
 	};
+	for (int i = 0; i < 2; i++)
+		plain_stream(r, t->squeezed[i], &rec.stream[i]);
 	int e = table_record(r->table, &rec, &o.mem[0], &o.fd[0], &o.len[0]);
 	if (e != 0) {
 		warn("job %llu: cannot be written into '%s': %s", (unsigned long long)t->seq,
@@ -116,6 +169,9 @@ static void print_record(struct run *r, struct task *t, const struct prong_resul
 		run_fail(r, NULL);
 	}
 	run_check_sink(r, sink_done(r->sink, &o));
+	for (int i = 0; i < 2; i++)
+		if (t->squeezed[i] && rec.stream[i].fd >= 0)
+			close(rec.stream[i].fd);
 }
 
 /* A job that we ended ourselves has no record. */
@@ -197,12 +253,15 @@ void done_job(struct run *r, struct task *t, const struct prong_result *res)
 	t->tries++;
 	if (r->cfg->delay_auto)
 		r->delay *= job_status(res) ? 1.3 : 0.9;
+	squeezed_end(r, t);
 	captured(t, res, c);
 	check_room(r, &c[0]);
 	if (wants_retry(r, t, res) && pipe_again(t)) {
 		t->by_shell = t->evicted = t->suspended = false;
 		free(t->tag);
 		t->tag = NULL;
+		done_squeezed_free(r, t);
+		t->sent[0] = t->sent[1] = 0;
 		task_push(&r->again, t);
 		return;
 	}
@@ -220,5 +279,6 @@ void done_job(struct run *r, struct task *t, const struct prong_result *res)
 	if (c[0].len > 0) /* before its file is emptied: others may be out of room now */
 		check_room(r, &c[0]);
 	count(r, t, res, &c[1]);
+	done_squeezed_free(r, t);
 	task_free(t);
 }

@@ -11,6 +11,7 @@
 #include "results.h"
 #include "run.h"
 #include "sink.h"
+#include "squeeze.h"
 #include "table.h"
 #include "task.h"
 #include "timing.h"
@@ -27,6 +28,7 @@ struct run {
 	struct joblog *log;
 	struct results *results;  /* files that jobs write into; NULL: none */
 	struct fill *fill;        /* --template; NULL: none */
+	struct squeezer *squeezer; /* --compress; NULL: none */
 	struct table *table;      /* --results FILE.csv ...; the sink writes into it */
 	struct progress *progress;
 	struct config cfg_shown;  /* for a progress that SIGUSR2 turned on */
@@ -70,6 +72,8 @@ bool feed_look_ahead(struct run *r);
 
 /* ---- done.c: what ended ---- */
 /* Bytes of a running job that also go into a file. */
+void done_squeeze(struct run *r, struct task *t, const struct prong_event *ev);
+void done_squeezed_free(struct run *r, struct task *t);
 void done_keep(struct run *r, struct task *t, const struct prong_event *ev);
 void done_job(struct run *r, struct task *t, const struct prong_result *res);
 

@@ -192,6 +192,10 @@ static void live_output(struct run *r, const struct prong_event *ev)
 {
 	struct task *t = ev->tag;
 	t->sent[ev->stream - 1] += (int64_t)ev->len;
+	if (task_squeezes(r->cfg, t, ev->stream - 1)) {
+		done_squeeze(r, t, ev);
+		return;
+	}
 	done_keep(r, t, ev);
 	run_hide_progress(r);
 	run_check_sink(r, sink_data(r->sink, t->nth, t->tag, ev->stream, ev->data, ev->len));
@@ -345,7 +349,7 @@ static int open_pool(struct run *r, unsigned jobs)
 	bool by_pipe = cfg->capture && !strcmp(cfg->capture, "pipe");
 	struct prong_options o = {
 		.size = sizeof o, .jobs = jobs, .tmpdir = cfg->tmpdir, .termseq = cfg->termseq,
-		.sigmask = r->host->job_mask,
+		.sigmask = r->host->job_mask, .spare = squeezer_pool(r->squeezer),
 		.flags = PRONG_REAP_STRAYS | PRONG_NO_HANDLERS |
 		         (by_pipe ? PRONG_CAPTURE_PIPE : 0u),
 	};
@@ -396,6 +400,23 @@ static bool open_sink(struct run *r)
 	return r->table != NULL;
 }
 
+static int expand(void *arg, int fd, int (*give)(void *to, const char *p, size_t n), void *to)
+{
+	return squeeze_expand(arg, fd, give, to);
+}
+
+/* Two streams for each job, and one that is read again. */
+static bool open_squeezer(struct run *r, unsigned jobs)
+{
+	struct sink_patience p = { r->host->signal_fd, run_go_on, r };
+	r->squeezer = squeezer_new(r->cfg, r->host, 2 * jobs + 2, &p);
+	if (r->squeezer) {
+		struct sink_expander x = { expand, r->squeezer };
+		sink_unpack(r->sink, &x);
+	}
+	return r->squeezer != NULL;
+}
+
 static bool set_up(struct run *r, unsigned jobs)
 {
 	const struct config *cfg = r->cfg;
@@ -428,6 +449,8 @@ static bool set_up(struct run *r, unsigned jobs)
 	if (results_kind(cfg) == RESULTS_FILES && !cfg->dry_run &&
 	    !(r->results = results_new(cfg, inputs_header(r->in))))
 		return false;
+	if (cfg->compress && cfg->output != OUTPUT_LINE && !cfg->dry_run && !open_squeezer(r, jobs))
+		return false;
 	if (cfg->ntemplates && !cfg->dry_run && !(r->fill = fill_new(cfg, inputs_header(r->in))))
 		return false;
 	if (cfg->joblog && !cfg->dry_run && !(r->log = joblog_open(cfg->joblog, cfg->resume != RESUME_NO)))
@@ -439,9 +462,12 @@ static void tear_down(struct run *r)
 {
 	struct task_list *lists[] = { &r->running, &r->again, &r->ready };
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-		for (struct task *t; (t = lists[i]->head); task_free(t))
+		for (struct task *t; (t = lists[i]->head); task_free(t)) {
 			task_del(lists[i], t);
+			done_squeezed_free(r, t);
+		}
 	prong_close(r->pool);
+	squeezer_free(r->squeezer);
 	if (r->log)
 		joblog_close(r->log);
 	results_free(r->results);

@@ -9,7 +9,8 @@
 #include "spool.h"
 
 /* Kinds of pieces in the spool; stdout and stderr are the stream numbers. */
-enum { PIECE_OUT = 0, PIECE_ERR = 1, PIECE_TAG = 2, PIECE_COLOR = 3 };
+enum { PIECE_OUT = 0, PIECE_ERR = 1, PIECE_TAG = 2, PIECE_COLOR = 3,
+       PIECE_PACKED = 4 /* added to the stream number */ };
 
 /* A running job of line mode. */
 struct live {
@@ -33,6 +34,8 @@ struct sink {
 	bool colored, color_failed;
 	const char *name;           /* of the target of stdout, for messages; NULL: it is stdout */
 	struct sink_patience patience;
+	struct sink_expander expander;
+	int scratch;                /* a compressed piece of the spool; -1: not needed yet */
 	bool keep, ungroup;
 	int failed;                 /* the first error; nothing works after it */
 	char error[512];

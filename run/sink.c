@@ -1,6 +1,7 @@
 /* sink.c - prints finished jobs, in their order if asked; never starts or judges them. */
 #include "sink-impl.h"
 
+#include "copy.h"
 #include "dirs.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct sink *sink_new(const struct config *cfg, int out_fd, int err_fd)
 {
@@ -16,6 +18,7 @@ struct sink *sink_new(const struct config *cfg, int out_fd, int err_fd)
 	outbuf_init(&s->out, out_fd, err_fd);
 	order_init(&s->order);
 	s->spool = spool_new(tmpdir_of(cfg));
+	s->scratch = -1;
 	s->ungroup = cfg->output == OUTPUT_UNGROUP;
 	s->keep = cfg->keep_order && !s->ungroup;
 	s->colored = cfg->color && !s->ungroup;
@@ -33,6 +36,8 @@ void sink_free(struct sink *s)
 	outbuf_free(&s->out);
 	order_free(&s->order);
 	spool_free(s->spool);
+	if (s->scratch >= 0)
+		close(s->scratch);
 	buf_free(&s->tag);
 	free(s);
 }
@@ -57,6 +62,11 @@ struct color sink_color(const struct sink *s, uint64_t seq, bool failed)
 	if (s->color_failed && failed)
 		return color_of_failure();
 	return s->colored ? color_of_job(seq) : (struct color){ .on = "" };
+}
+
+void sink_unpack(struct sink *s, const struct sink_expander *x)
+{
+	s->expander = *x;
 }
 
 /* ---- errors ---- */
@@ -104,6 +114,45 @@ int sink_hold_tag(struct sink *s, struct chain *c, const char *tag, struct color
 	return e ? e : tag ? spool_add(s->spool, c, PIECE_TAG, tag, strlen(tag) + 1) : 0;
 }
 
+/* Where unpacked bytes go. */
+struct unpacked {
+	struct sink *s;
+	int stream, e;
+	struct tagger *t;
+};
+
+static int give_unpacked(void *to, const char *p, size_t n)
+{
+	struct unpacked *u = to;
+	return u->e = outbuf_lines(&u->s->out, u->stream, u->t, p, n);
+}
+
+/* An error of the expander's own has been told: the text is empty. */
+static int print_packed(struct sink *s, int stream, struct tagger *t, int fd)
+{
+	struct unpacked u = { .s = s, .stream = stream, .t = t };
+	int e = s->expander.expand(s->expander.arg, fd, give_unpacked, &u);
+	if (e != 0 && u.e == 0 && s->failed == 0)
+		s->failed = e;
+	return e;
+}
+
+static int copy_piece(struct sink *s, const struct piece *p)
+{
+	if (s->scratch < 0 && (s->scratch = dirs_unnamed(spool_dir(s->spool))) < 0)
+		return s->scratch;
+	if (ftruncate(s->scratch, 0) != 0 || lseek(s->scratch, 0, SEEK_SET) < 0)
+		return -errno;
+	return p->mem ? pwrite_full(s->scratch, p->mem, (size_t)p->len, 0)
+	              : copy_range(p->fd, p->off, p->len, s->scratch);
+}
+
+static int print_packed_piece(struct sink *s, const struct piece *p, struct tagger *t)
+{
+	int stream = p->kind - PIECE_PACKED, e = copy_piece(s, p);
+	return e ? sink_fail(s, e, true) : print_packed(s, stream, &t[stream], s->scratch);
+}
+
 static int print_piece(struct sink *s, const struct piece *p, struct tagger *t)
 {
 	if (p->kind == PIECE_COLOR)
@@ -114,6 +163,8 @@ static int print_piece(struct sink *s, const struct piece *p, struct tagger *t)
 		t[0] = t[1] = tagger_new(s->tag.len ? s->tag.s : NULL, s->color.on);
 		return 0;
 	}
+	if (p->kind >= PIECE_PACKED)
+		return print_packed_piece(s, p, t);
 	if (p->mem)
 		return outbuf_lines(&s->out, p->kind, &t[p->kind], p->mem, (size_t)p->len);
 	return outbuf_file(&s->out, p->kind, &t[p->kind], p->fd, p->off, p->len);
@@ -155,7 +206,9 @@ static int print_now(struct sink *s, const struct output *o)
 			e = outbuf_lines(&s->out, 0, &t, "\n", missing_newline(o->head));
 	}
 	for (int i = 0; i < 2 && e == 0; i++) {
-		if (o->fd[i] >= 0)
+		if (o->fd[i] >= 0 && o->packed[i])
+			e = print_packed(s, i, &t, o->fd[i]);
+		else if (o->fd[i] >= 0)
 			e = outbuf_file(&s->out, i, &t, o->fd[i], 0, o->len[i]);
 		else if (o->mem[i])
 			e = outbuf_lines(&s->out, i, &t, o->mem[i], (size_t)o->len[i]);
@@ -188,7 +241,8 @@ static int hold(struct sink *s, const struct output *o, struct chain *c)
 		e = spool_add(s->spool, c, PIECE_OUT, "\n", missing_newline(o->head));
 	for (int i = 0; i < 2 && e == 0; i++)
 		if (o->fd[i] >= 0)
-			e = spool_add_file(s->spool, c, i, o->fd[i], o->len[i]);
+			e = spool_add_file(s->spool, c, o->packed[i] ? i + PIECE_PACKED : i, o->fd[i],
+			                   o->len[i]);
 		else if (o->mem[i])
 			e = spool_add(s->spool, c, i, o->mem[i], (size_t)o->len[i]);
 	return sink_fail(s, e, true);

@@ -17,6 +17,7 @@ struct output {
 	int64_t len[2];      /* bytes to take from each */
 	const void *mem[2];  /* or the bytes themselves, where there is no fd; NULL: none */
 	bool failed;         /* for --color-failed */
+	bool packed[2];      /* fd has it compressed: see sink_unpack() */
 };
 
 /* cfg chooses group/line/ungroup, keep_order, tmpdir for the spool.  NULL + warn() on
@@ -45,6 +46,13 @@ struct sink_patience {
 void sink_be_patient(struct sink *s, const struct sink_patience *p); /* copied */
 /* Write out what is buffered for efficiency. Called before the run blocks. */
 int sink_flush(struct sink *s);
+/* Who can read compressed output: expand() gives what is in fd, from its start, piece by piece;
+ * it has said what went wrong if its error is not give()'s. */
+struct sink_expander {
+	int (*expand)(void *arg, int fd, int (*give)(void *to, const char *p, size_t n), void *to);
+	void *arg;
+};
+void sink_unpack(struct sink *s, const struct sink_expander *x);
 /* How messages call the target of stdout; borrowed. */
 void sink_name(struct sink *s, const char *name);
 const char *sink_error(const struct sink *s);

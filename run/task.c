@@ -299,9 +299,14 @@ static struct prong_stdio input_of(const struct builder *b, const struct task *t
 	return (struct prong_stdio){ .how = PRONG_NULL };
 }
 
+bool task_squeezes(const struct config *cfg, const struct task *t, int i)
+{
+	return cfg->compress && (cfg->output == OUTPUT_GROUP || (t->kept && t->kept->fd[i] >= 0));
+}
+
 static struct prong_stdio output_of(const struct config *cfg, const struct task *t, int i)
 {
-	if (cfg->output == OUTPUT_LINE)
+	if (cfg->output == OUTPUT_LINE || task_squeezes(cfg, t, i))
 		return (struct prong_stdio){ .how = PRONG_PIPE };
 	if (t->kept && t->kept->fd[i] >= 0)
 		return (struct prong_stdio){ .how = PRONG_FD, .fd = t->kept->fd[i] };

@@ -18,6 +18,7 @@ struct task {
 	char *tag;        /* NULL: none */
 	char *dir;        /* working directory; NULL: here */
 	struct perl_values *perl; /* what {= =} gave; NULL: not asked yet */
+	struct squeezed *squeezed[2]; /* --compress (squeeze.h) */
 	struct kept *kept; /* files its output stays in (results.h); NULL: none */
 	struct load *load; /* its standard input under --pipe; NULL: none */
 	struct prong_stdio in; /* how it gets it */
@@ -31,6 +32,8 @@ struct task_list {
 	struct task *head, *tail;
 };
 
+/* Does stream i (0, 1) of it go through a program that compresses? */
+bool task_squeezes(const struct config *cfg, const struct task *t, int i);
 struct task *task_new(const struct args *a, uint64_t seq);
 void task_free(struct task *t);
 void task_add(struct task_list *l, struct task *t);
