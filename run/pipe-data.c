@@ -9,8 +9,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,10 +16,11 @@
 
 static int64_t size_of(int fd, const struct stat *st)
 {
-	uint64_t n = 0;
-	if (S_ISBLK(st->st_mode))
-		return ioctl(fd, BLKGETSIZE64, &n) == 0 ? (int64_t)n : 0;
-	return st->st_size;
+	if (!S_ISBLK(st->st_mode))
+		return st->st_size;
+	off_t at = lseek(fd, 0, SEEK_CUR), end = lseek(fd, 0, SEEK_END);
+	lseek(fd, at, SEEK_SET);
+	return end > 0 ? end : 0;
 }
 
 static int open_one(struct pipe *p, const char *path)
