@@ -14,15 +14,25 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A closed 0, 1 or 2 would be taken by the next file we open. */
+/* A closed 0, 1 or 2 would be taken by the next file we open.  What stands in for standard
+ * output refuses what is written, as a closed one does: nothing is lost in silence. */
 static void open_std_fds(void)
 {
-	for (int fd = open("/dev/null", O_RDWR); fd >= 0; fd = open("/dev/null", O_RDWR)) {
-		if (fd > STDERR_FILENO) {
-			close(fd);
-			return;
-		}
-	}
+	int fd;
+	do
+		fd = open("/dev/null", fcntl(STDOUT_FILENO, F_GETFD) < 0 ? O_RDONLY : O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* --help, --version and their like: written to the end? */
+static int all_said(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	warn("cannot write to standard output:");
+	return 255;
 }
 
 static void stop_here(void *arg)
@@ -121,7 +131,7 @@ int main(int argc, char **argv)
 		return as_xargs(argc, argv);
 	int status = options_parse(&cfg, argc, argv);
 	if (status >= 0)
-		return status;
+		return all_said(status);
 	if (cfg.sweep_orphans)
 		return sweep_orphans(true) < 0 ? 255 : 0;
 	struct host host = { 0 };

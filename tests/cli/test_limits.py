@@ -143,3 +143,19 @@ def test_timeouts_are_times_of_the_job(prong):
 def test_closed_streams(prong):
     r = run("/bin/sh", "-c", f"exec {prong} echo ::: 1 0<&- 2>&-")
     assert r.stdout == b"1\n"
+
+
+@pytest.mark.parametrize("mode", ["--group", "-k", "--line-buffer", "--tag", "--ungroup"])
+def test_output_for_a_closed_stdout_is_an_error(prong, mode):
+    """What is written to nowhere is lost: say so.  Who writes nothing needs no stdout."""
+    r = run("/bin/sh", "-c", f"exec {prong} {mode} /bin/echo ::: 1 2 >&-")
+    assert r.returncode == (2 if mode == "--ungroup" else 255) and b"write" in r.stderr
+    r = run("/bin/sh", "-c", f"exec {prong} {mode} true ::: 1 2 >&-")
+    assert (r.returncode, r.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("option", ["--help", "--version", "--number-of-cpus"])
+def test_help_for_a_full_disk_is_an_error(prong, option):
+    with open("/dev/full", "wb") as full:
+        r = subprocess.run([prong, option], stdout=full, stderr=subprocess.PIPE, timeout=20)
+    assert r.returncode == 255 and b"standard output" in r.stderr
