@@ -105,6 +105,7 @@ const struct option options[] = {
 	{ "group", 0, ARG_NONE, set_output, 0, OUTPUT_GROUP, NULL, "a job's output in one piece (default)" },
 	{ "ungroup", 'u', ARG_NONE, set_output, 0, OUTPUT_UNGROUP, NULL, "jobs write directly" },
 	{ "line-buffer linebuffer lb", 0, ARG_NONE, set_output, 0, OUTPUT_LINE, NULL, "whole lines, at once" },
+	{ "latest-line latestline ll", 0, ARG_NONE, set_bool, AT(latest), 1, NULL, "one line for each job: the newest of its output" },
 	{ "tag", 0, ARG_NONE, set_bool, AT(tag), 1, NULL, "the values and a tab before each line" },
 	{ "tagstring tag-string", 0, ARG_NEEDED, set_tagstring, 0, 0, "STR", "STR and a tab before each line; may hold {}" },
 	{ "color colour", 0, ARG_NONE, set_bool, AT(color), 1, NULL, "a colour for each job's lines" },

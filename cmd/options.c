@@ -328,6 +328,9 @@ int options_parse(struct config *cfg, int argc, char **argv)
 	}
 	if (results_kind(cfg) > RESULTS_FILES && !cfg->tty)
 		cfg->output = OUTPUT_GROUP; /* records are made of whole outputs */
+	if (cfg->latest && cfg->output == OUTPUT_GROUP && results_kind(cfg) <= RESULTS_FILES)
+		cfg->output = OUTPUT_LINE;
+	cfg->latest &= cfg->output == OUTPUT_LINE && !cfg->files;
 	if (cfg->files && cfg->output == OUTPUT_LINE)
 		cfg->output = OUTPUT_GROUP; /* there is nothing to print but a name */
 	return -1;

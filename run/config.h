@@ -128,6 +128,7 @@ struct config {
 	const char **templates; /* --template FILE=NAME */
 	size_t ntemplates;
 	bool cleanup;          /* --cleanup: remove what was filled in */
+	bool latest;           /* --latest-line */
 	bool compress;
 	const char *compress_program, *decompress_program; /* NULL: the first there is */
 	bool color, color_failed; /* --color, --color-failed */

@@ -123,6 +123,17 @@ static void squeezed_output(const struct task *t, struct output *o)
 
 /* ---- printing ---- */
 
+static void latest_output(struct run *r, const struct task *t, struct output *o)
+{
+	const char *line;
+	size_t len;
+	if (latest_end(r->latest, t->nth, t->tag, &line, &len) != 0)
+		run_fail(r, "cannot write to the terminal");
+	o->mem[0] = line;
+	o->len[0] = (int64_t)len;
+	o->fd[0] = -1;
+}
+
 /* Not what is in files that stay; --files: the name of one. */
 static void print_output(struct run *r, struct task *t, const struct prong_result *res)
 {
@@ -137,6 +148,8 @@ static void print_output(struct run *r, struct task *t, const struct prong_resul
 		o.head = head = xstrdup(builder_command(&r->b, t));
 	squeezed_output(t, &o);
 	run_hide_progress(r);
+	if (r->latest)
+		latest_output(r, t, &o);
 	run_check_sink(r, sink_done(r->sink, &o));
 	free(head);
 }

@@ -6,6 +6,7 @@
 #include "fill.h"
 #include "halt.h"
 #include "joblog.h"
+#include "latest.h"
 #include "pack.h"
 #include "progress.h"
 #include "results.h"
@@ -28,6 +29,7 @@ struct run {
 	struct joblog *log;
 	struct results *results;  /* files that jobs write into; NULL: none */
 	struct fill *fill;        /* --template; NULL: none */
+	struct latest *latest;    /* --latest-line; NULL: not asked for */
 	struct squeezer *squeezer; /* --compress; NULL: none */
 	struct table *table;      /* --results FILE.csv ...; the sink writes into it */
 	struct progress *progress;

@@ -198,6 +198,11 @@ static void live_output(struct run *r, const struct prong_event *ev)
 	}
 	done_keep(r, t, ev);
 	run_hide_progress(r);
+	if (r->latest && (ev->stream == 1 || latest_lives(r->latest))) {
+		if (latest_data(r->latest, t->nth, t->tag, ev->data, ev->len) != 0)
+			run_fail(r, "cannot write to the terminal");
+		return;
+	}
 	run_check_sink(r, sink_data(r->sink, t->nth, t->tag, ev->stream, ev->data, ev->len));
 }
 
@@ -451,6 +456,8 @@ static bool set_up(struct run *r, unsigned jobs)
 		return false;
 	if (cfg->compress && cfg->output != OUTPUT_LINE && !cfg->dry_run && !open_squeezer(r, jobs))
 		return false;
+	if (cfg->latest && !cfg->dry_run)
+		r->latest = latest_new(cfg, STDOUT_FILENO);
 	if (cfg->ntemplates && !cfg->dry_run && !(r->fill = fill_new(cfg, inputs_header(r->in))))
 		return false;
 	if (cfg->joblog && !cfg->dry_run && !(r->log = joblog_open(cfg->joblog, cfg->resume != RESUME_NO)))
@@ -472,6 +479,7 @@ static void tear_down(struct run *r)
 		joblog_close(r->log);
 	results_free(r->results);
 	table_free(r->table);
+	latest_free(r->latest);
 	fill_free(r->fill);
 	if (r->sink)
 		sink_free(r->sink);
