@@ -124,7 +124,7 @@ struct config {
 	const char *results;   /* --results: directory, template, or FILE.csv .tsv .json .sqlite */
 	bool files;            /* --files */
 	bool tag;
-	const char *tagstring; /* template; NULL: the values, tab separated */
+	const char *tagstring; /* template; NULL: the values, blanks between */
 	const char **templates; /* --template FILE=NAME */
 	size_t ntemplates;
 	bool cleanup;          /* --cleanup: remove what was filled in */

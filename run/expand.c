@@ -45,6 +45,12 @@ static const char *value_at(const struct args *a, int pos)
 	return i < a->n ? a->v[i] : NULL;
 }
 
+/* -n0 and -L0: the one value is empty, and not even '' is written for it. */
+static bool no_values(const struct config *cfg)
+{
+	return cfg->max_args == 0 || cfg->max_lines == 0;
+}
+
 /* One value after its operation, quoted or not. */
 static void put(const struct segment *s, const char *v, bool raw, struct buf *out)
 {
@@ -128,9 +134,9 @@ void expand_segment(const struct template *t, const struct segment *s,
 		break;
 	case SEG_VALUE:
 		if (s->pos == 0)
-			put_all(s, a, raw || t->raw, between, out);
+			put_all(s, a, raw || t->raw || no_values(t->cfg), between, out);
 		else if ((v = value_at(a, s->pos)))
-			put(s, v, raw || t->raw, out);
+			put(s, v, raw || t->raw || no_values(t->cfg), out);
 		break;
 	case SEG_PERL:
 		put_perl(t, s, a, c, raw || t->raw, between, out);
@@ -313,5 +319,5 @@ const char *template_inert_command(const struct template *t)
 		if (s->kind == SEG_VALUE && s->pos != 0 && alone)
 			return NULL;
 	}
-	return t->cfg->max_args == 0 ? NULL : t->v[0].text; /* -n0: {} is no word at all */
+	return no_values(t->cfg) ? NULL : t->v[0].text;
 }

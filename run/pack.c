@@ -221,6 +221,8 @@ static int next_alone(struct pack *p, struct args *a)
 	return add_row(p, a) ? 1 : too_long(p, a->v[0]);
 }
 
+static char *const nothing[] = { "" };
+
 int pack_next(struct pack *p, struct args *a)
 {
 	if (one_by_one(p->cfg))
@@ -235,7 +237,9 @@ int pack_next(struct pack *p, struct args *a)
 		spread(p);
 	}
 	size_t left = p->n - p->from, n = p->take < left ? p->take : left;
-	*a = view(p, p->from, p->cfg->max_args == 0 || p->cfg->max_lines == 0 ? 0 : n);
+	*a = view(p, p->from, n);
+	if (p->cfg->max_args == 0 || p->cfg->max_lines == 0) /* it is there, and it is nothing */
+		*a = (struct args){ .v = nothing, .n = 1 };
 	p->from += n;
 	if (p->from == p->n)
 		p->done = true;

@@ -80,14 +80,19 @@ static const char *machine(const struct template *t, const char *s, size_t len)
 	return NULL;
 }
 
+/* {choose_k} {uniq} are all values, {2choose_k} {2uniq} the second. */
 static bool combination(struct template *t, const char *s, size_t len, struct segment *seg)
 {
+	char *end;
+	int pos = isdigit((unsigned char)*s) ? (int)strtol(s, &end, 10) : (end = (char *)(uintptr_t)s, 0);
+	len -= (size_t)(end - s);
+	s = end;
 	bool choose = len == 8 && !memcmp(s, "choose_k", 8);
 	if (!t->cfg->plus || (!choose && !(len == 4 && !memcmp(s, "uniq", 4))))
 		return false;
 	t->choose |= choose;
 	t->uniq |= !choose;
-	*seg = (struct segment){ .kind = SEG_VALUE };
+	*seg = (struct segment){ .kind = SEG_VALUE, .pos = pos };
 	return use_parse(&seg->use, "", 0, false) == 1;
 }
 
