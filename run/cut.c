@@ -110,6 +110,11 @@ void cutter_free(struct cutter *c)
 	free(c);
 }
 
+bool cutter_failed(const struct cutter *c)
+{
+	return c->key && key_failed(c->key);
+}
+
 bool cutter_local(const struct cutter *c)
 {
 	return c->local;
@@ -168,11 +173,11 @@ static size_t next_csv(struct cutter *c, const char *p, size_t len)
 	return 0;
 }
 
-static bool same_group(struct cutter *c, const char *line, size_t len)
+static bool same_group(struct cutter *c, const char *line, size_t len, size_t have)
 {
 	const char *v;
 	size_t n;
-	key_get(c->key, line, len, &v, &n);
+	key_get(c->key, line, len, have, &v, &n);
 	bool first = !c->any_line;
 	c->any_line = true;
 	if (!first && n == c->group.len && (!n || !memcmp(v, c->group.s, n)))
@@ -192,7 +197,7 @@ static size_t next_group(struct cutter *c, const char *p, size_t len, bool final
 			return 0;
 		size_t to = nl ? (size_t)(nl - p) : len;
 		c->at = nl ? to + 1 : len;
-		if (!same_group(c, p + from, to - from) && from > 0)
+		if (!same_group(c, p + from, to - from, len - from) && from > 0)
 			return from;
 	}
 	return 0;
@@ -297,6 +302,7 @@ size_t cutter_first(struct cutter *c, const char *p, size_t len, size_t from, bo
 	c->at = from;
 	c->any_line = c->quoted = false;
 	if (c->kind == GROUP) { /* the window begins within a line */
+		key_restart(c->key);
 		const char *nl = len > from ? memchr(p + from, '\n', len - from) : NULL;
 		if (!nl)
 			return 0;

@@ -31,6 +31,7 @@ size_t cutter_done_with(const struct cutter *c);
 int64_t cutter_overlap(const struct cutter *c); /* longest part of a separator */
 /* Does the place of a cut depend on nothing but the bytes around it?  Then the window may
  * begin anywhere. */
+bool cutter_failed(const struct cutter *c); /* a message was given */
 bool cutter_local(const struct cutter *c);
 /* The first record end whose separator begins at or after p[from] (for --pipe-part; also
  * without -N); 0: none in the window. */
@@ -42,8 +43,11 @@ void cutter_strip(const struct cutter *c, const char *p, size_t len, struct buf 
 struct key;
 struct key *key_new(const struct config *cfg, const char *what, const char *expr,
                     const struct buf *header);
-/* The key of a line without its newline; a view of the line. */
-void key_get(const struct key *k, const char *line, size_t len, const char **v, size_t *n);
+/* The key of the line at p, whose newline or end is at p[len]; the window goes on up to
+ * p[have].  A view, valid until the next call.  Lines must come in order. */
+void key_get(struct key *k, const char *p, size_t len, size_t have, const char **v, size_t *n);
+void key_restart(struct key *k); /* the next line is another one than was to be expected */
+bool key_failed(const struct key *k); /* perl gave up, and said so */
 void key_free(struct key *k);
 
 #endif

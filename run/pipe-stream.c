@@ -146,12 +146,12 @@ static size_t hash(const char *s, size_t n)
 	return (size_t)(h ^ h >> 32);
 }
 
-static struct load *place(struct pipe *p, const char *line, size_t len)
+static struct load *place(struct pipe *p, const char *line, size_t len, size_t have)
 {
 	const char *v;
 	char number[24] = "";
 	size_t n, slots = p->nloads;
-	key_get(p->key, line, len, &v, &n);
+	key_get(p->key, line, len, have, &v, &n);
 	if (p->cfg->shard)
 		return p->loads[hash(v, n) % slots];
 	memcpy(number, v, n < sizeof number - 1 ? n : sizeof number - 1);
@@ -179,7 +179,7 @@ static int one_line(struct pipe *p, bool final)
 		return long_line(p, n, nl != NULL);
 	if (!have || (!nl && !final && have < PIPE_WINDOW))
 		return 0;
-	struct load *l = place(p, s, n - (nl != NULL));
+	struct load *l = place(p, s, n - (nl != NULL), have);
 	if (!nl && !final)
 		p->line = l;
 	append(l, s, n);
@@ -202,6 +202,8 @@ static int by_key(struct run *r)
 	while ((e = one_line(p, d->eof)) == 1)
 		;
 	feed_all(p);
+	if (key_failed(p->key))
+		return -ECANCELED;
 	return e < 0 ? e : d->eof ? 0 : 1;
 }
 

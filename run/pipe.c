@@ -464,6 +464,8 @@ static int next_block(struct run *r, struct task **t)
 {
 	size_t end;
 	int e = pipe_find(r, &end);
+	if (e > 0 && cutter_failed(r->pipe->cutter))
+		return -ECANCELED;
 	if (e == 1)
 		take_block(r, end, t);
 	else if (e == PIPE_LONG)
@@ -477,6 +479,8 @@ static int next_range(struct run *r, struct task **t)
 	struct data *d = pipe_data(p);
 	int64_t from, to;
 	int e = pipe_range(r, &from, &to);
+	if (cutter_failed(p->cutter))
+		return -ECANCELED;
 	if (e != 0 || from == to)
 		return e;
 	struct load *l = load_new();
@@ -524,6 +528,20 @@ int pipe_next(struct run *r, struct task **t)
 	}
 }
 
+/* While every slot is taken: have the next block at hand when one is free. */
+static int read_ahead(struct run *r)
+{
+	struct pipe *p = r->pipe;
+	const struct data *d = pipe_data(p);
+	size_t most = p->block < PIPE_EDGE ? (size_t)p->block : PIPE_EDGE;
+	int e = 1;
+	if (r->no_more || !d || d->regular || !p->header_done || prong_room(r->pool))
+		return -EBUSY;
+	while (e == 1 && !d->eof && pipe_have(p) < most)
+		e = pipe_read(p, most);
+	return e == -EAGAIN ? e : -EBUSY; /* an error comes again when it is due */
+}
+
 void pipe_turn(struct run *r)
 {
 	struct pipe *p = r->pipe;
@@ -533,12 +551,15 @@ void pipe_turn(struct run *r)
 		e = pipe_stream_turn(r);
 	else if (p->live && !p->waiting)
 		e = pipe_live_on(r, &t);
+	else if (!p->live)
+		e = read_ahead(r);
 	if (e == -EAGAIN)
 		run_watch_input(r, true);
-	else if (e < 0 && e != -EBUSY && e != -ECANCELED) {
+	if (e >= 0 || e == -EAGAIN || e == -EBUSY)
+		return;
+	if (e != -ECANCELED)
 		warn("%s: %s", pipe_name(p), prong_strerror(e));
-		run_fail(r, NULL);
-	}
+	run_fail(r, NULL);
 }
 
 /* ---- one job ---- */

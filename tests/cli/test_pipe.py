@@ -4,6 +4,7 @@ import pathlib
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -124,6 +125,22 @@ def test_lines_make_records(prong):
 ])
 def test_records(prong, args, data, want):
     assert blocks(prong, data, *args) == want
+
+
+@pytest.mark.skipif(not shutil.which("perl"), reason="no perl")
+def test_keys_by_perl(prong):
+    data = b"".join(b"%d-%d,x\n" % (i // 50, i // 7 % 2) for i in range(5000))
+    got = blocks(prong, data, "--colsep", ",", "--group-by", r"1 s/-\d//", "-N1")
+    assert b"".join(got) == data
+    assert [set(re.findall(rb"(\d+)-", g)) for g in got] == [{b"%d" % i} for i in range(100)]
+    got = blocks(prong, data, "--group-by", "$_ = length", "--block", "300", how="part")
+    assert b"".join(got) == data and len(got) > 1
+    seq = b"".join(b"%d\n" % i for i in range(30000))
+    r = run(prong, "-j3", "-k", "--pipe", "--bin", "1 $_ = $_ % 3 + 1", "sed -n '1p;$p'", stdin=seq)
+    assert r.stdout.split() == [b"0", b"29997", b"1", b"29998", b"2", b"29999"]
+    for how in (["--bin"], ["--group-by"]):
+        r = run(prong, "--pipe", *how, "1 die 'no'", "cat", stdin=seq)
+        assert r.returncode == 255 and r.stderr.count(b"\n") == 1 and b"perl: no" in r.stderr
 
 
 def test_part_blocks_for_each_slot(prong):
@@ -371,7 +388,7 @@ def test_signals_while_a_job_does_not_read(prong):
     (["--pipe", "--header", "(", "cat"], b"no regular expression"),
     (["--pipe", "--tee", "--round-robin", "cat"], b"only one of"),
     (["--round-robin", "--retries", "3", "cat"], b"cannot be given twice"),
-    (["--pipe", "--group-by", "x", "cat"], b"neither the number nor the name"),
+    (["--pipe", "--group-by", "x", "cat"], b"is no number of a column"),
 ])
 def test_refused(prong, args, says):
     r = run(prong, *args, stdin=b"1\n2\n")
