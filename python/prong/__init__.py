@@ -17,7 +17,7 @@ _HOME = {
     "Executor": "_executor", "Pool": "_pool", "run": "_command", "commands": "_command",
     "CommandResult": "_command", "CommandFailed": "_command",
     "fork": "_fork", "wait_all": "_fork", "Child": "_fork",
-    "freeze": "_template", "template": "_template", "Template": "_template",
+    "Future": "_executor",
 }
 __all__ = sorted(_HOME)
 __version__ = "0.1.0"

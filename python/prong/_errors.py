@@ -76,7 +76,7 @@ class Certificate:
 
 def certificate(raw: tuple[Any, ...]) -> Certificate:
     """From the tuple the extension gives."""
-    how, status, sent, core, pid, start, end, utime, stime, rss, tail, reason, _step = raw
+    how, status, sent, core, pid, start, end, utime, stime, rss, tail, reason, _step, _seat = raw
     return Certificate(
         how=HOW[how],
         status=status,

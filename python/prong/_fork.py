@@ -107,7 +107,7 @@ class Child:
                    int(self._start * 1e9), int(end * 1e9), use.ru_utime, use.ru_stime, use.ru_maxrss)
         except ChildProcessError:
             raw = (6, 0, self._sent, 0, self.pid, int(self._start * 1e9), int(end * 1e9), 0, 0, 0)
-        self._end = certificate((*raw, b"", 0, 0))
+        self._end = certificate((*raw, b"", 0, 0, -1))
         os.close(self._fd)
         _running.pop(self.pid, None)
 

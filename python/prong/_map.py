@@ -120,7 +120,6 @@ class Run:
         self.on_error = on_error
         self.progress = progress
         self.details = details or capture
-        self.want_details = details
         self.lookahead = lookahead
         self.attempts: dict[int, int] = {}
         self.args: dict[int, Any] = {}
@@ -191,10 +190,8 @@ class Run:
             flags |= _prong.AUTOQUIT
         if self.source is not None:
             flags |= _prong.FLUSH
-        freeze = "gc" in sys.modules
         _prong.flush()
         self.eng = _prong.Engine(self.jobs, self.entry, self.seqs, self.total or 0, flags, self.chunk)
-        del freeze
         self.eng.timeout = self.timeout
         self.eng.max_tasks = self.max_tasks
         self.eng.max_rss_kb = self.max_rss_kb
@@ -203,12 +200,14 @@ class Run:
         """Fork so many workers; the collector leaves shared pages alone."""
         import gc
 
+        frozen = gc.get_freeze_count()
         gc.freeze()
         try:
             self.eng.start(n)
             self.first = self.eng.poll(0)
         finally:
-            gc.unfreeze()
+            if not frozen:
+                gc.unfreeze()
 
     def close(self) -> None:
         if self.eng is not None:
@@ -248,13 +247,19 @@ class Run:
             return _errors.undecodable(what, i)
         return _errors.died(what, i, self._args_repr(i), self.timeout)
 
-    def _dead_capture(self, ev: tuple[Any, ...]) -> tuple[str, str] | None:
-        """What a killed task had written.  Its files are the dead worker's, the only full ones
-        of a worker that does not run."""
-        if self.captures is None or ev[0] != DIED:
-            return None
-        pair = self.captures[ev[2][-2]] if False else None
-        return pair
+    def _dead_result(self, i: int, error: BaseException, raw: tuple[Any, ...] | None) -> Any:
+        """A TaskResult for a task whose worker did not live to measure it."""
+        from ._errors import TaskDied, TaskResult
+
+        result = TaskResult(i, None, error, attempt=self.attempts.get(i, 0) + 1)
+        c = error.certificate if isinstance(error, TaskDied) else None
+        if c is not None:
+            result.certificate = c
+            result.wall, result.cpu, result.max_rss, result.pid = c.wall, c.cpu, c.max_rss, c.pid
+        if raw is not None and self.captures is not None:
+            out, err = (read_all(fd) for fd in self.captures[raw[-1]])
+            result.stdout, result.stderr = out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
+        return result
 
     def _settle(self, ev: tuple[Any, ...]) -> tuple[int, Any, BaseException | None] | None:
         """(index, value, error) of a task that has its end; None if it is tried again, or the
@@ -266,7 +271,7 @@ class Run:
                 return i, ev[2], None
             result = self._unpack(i, ev[2])
             error = result.error
-            value = result if self.want_details or self.captures is not None else result.value
+            value = result
         elif kind == INIT_FAILED:
             from ._errors import unpack_error
 
@@ -277,14 +282,7 @@ class Run:
             return None
         else:
             error = self._error_of(ev)
-            value = None
-            if self.details:
-                from ._errors import TaskDied, TaskResult
-
-                c = error.certificate if isinstance(error, TaskDied) else None
-                value = TaskResult(i, None, error, attempt=self.attempts.get(i, 0) + 1, certificate=c)
-                if c is not None:
-                    value.wall, value.cpu, value.max_rss, value.pid = c.wall, c.cpu, c.max_rss, c.pid
+            value = self._dead_result(i, error, ev[2] if kind == DIED else None) if self.details else None
         if error is not None and self._again(i):
             return None
         return i, value, error

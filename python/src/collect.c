@@ -30,7 +30,8 @@ static bool first_time(struct engine *e, uint64_t id)
 static int reply(struct engine *e, const struct header *h, PyObject *obj, PyObject *events,
                  PyObject *sink)
 {
-	static const int kinds[] = { EV_RESULT, EV_ERROR, EV_INIT_FAILED };
+	static const int kinds[] = { EV_RESULT, EV_ERROR, EV_INIT_FAILED,
+		                     EV_UNREADABLE };
 	int kind = kinds[h->kind];
 	if (!obj) {
 		PyObject *t, *tb;
@@ -53,8 +54,6 @@ static int reply(struct engine *e, const struct header *h, PyObject *obj, PyObje
 static void replied(struct worker *w, const struct header *h)
 {
 	w->last_reply = h->id + 1;
-	if ((h->more & SAY_LAST) && w->pending)
-		w->pending--;
 	if (h->kind == SAY_INIT_FAILED)
 		w->ended = true;
 }
@@ -142,12 +141,12 @@ static int drain(struct worker *w, PyObject *events, PyObject *sink)
 static PyObject *certificate(const struct prong_result *r, const struct worker *w)
 {
 	const struct rusage *u = &r->usage;
-	return Py_BuildValue("(iiiiiLLddly#ii)", r->how, r->status, r->sent, r->core, (int)r->pid,
+	return Py_BuildValue("(iiiiiLLddly#iii)", r->how, r->status, r->sent, r->core, (int)r->pid,
 	                     (long long)r->start_ns, (long long)r->end_ns,
 	                     (double)u->ru_utime.tv_sec + (double)u->ru_utime.tv_usec / 1e6,
 	                     (double)u->ru_stime.tv_sec + (double)u->ru_stime.tv_usec / 1e6,
 	                     u->ru_maxrss, w ? w->tail : "", (Py_ssize_t)(w ? w->ntail : 0),
-	                     w ? w->reason : 0, r->step);
+	                     w ? w->reason : 0, r->step, w ? (int)w->index : -1);
 }
 
 static bool in_range_of_another(const struct engine *e, const struct worker *w, uint64_t i)
@@ -199,13 +198,20 @@ static int bury(struct engine *e, struct worker *w, const struct prong_result *r
 	uint64_t task = bad ? 0 : atomic_load(&w->ctl->task), id = task / 4;
 	unsigned state = task & 3;
 	bool died = state >= TASK_BUSY && w->last_reply != id + 1;
+	if (w->single && !died && !w->last_reply && !bad) {
+		died = true; /* before it could begin */
+		id = w->single_id;
+	}
 	if (bad == 0) {
 		inflow_drop(&w->in);
 		worker_requeue(w);
 		bad = rescue_range(e, w, id, state != TASK_NONE);
 	}
 	w->job = 0;
-	e->live--;
+	if (w->single)
+		e->singles--;
+	else
+		e->live--;
 	if (w->out) {
 		/* its request was on the way to it: nobody else has the whole of it */
 		if (!died && !bad)
@@ -451,6 +457,7 @@ PyObject *engine_wake(PyObject *self, PyObject *no)
 	(void)no;
 	if (engine_check(e) != 0)
 		return NULL;
+	e->woken = true;
 	if (write(e->bell, &one, sizeof one) < 0 && errno != EAGAIN)
 		return PyErr_SetFromErrno(PyExc_OSError);
 	Py_RETURN_NONE;
@@ -472,7 +479,21 @@ PyObject *engine_pids(PyObject *self, PyObject *no)
 
 bool engine_busy(const struct engine *e)
 {
-	return e->live || e->ncommands || e->busy;
+	return e->live || e->singles || e->ncommands || e->busy;
+}
+
+int engine_drain(struct engine *e, PyObject *events)
+{
+	int r = 0;
+	if (e->busy)
+		return 0;
+	e->busy = true;
+	for (unsigned i = 0; r == 0 && i < e->nworkers; i++)
+		if (e->workers[i].ctl && e->workers[i].job)
+			r = drain(&e->workers[i], events, NULL);
+	engine_dispatch(e);
+	e->busy = false;
+	return r;
 }
 
 int engine_turn(struct engine *e, PyObject *events, PyObject *sink)
@@ -498,6 +519,7 @@ int engine_turn(struct engine *e, PyObject *events, PyObject *sink)
 
 PyMemberDef engine_members[] = {
 	{ "live", T_UINT, offsetof(struct engine, live), READONLY, "worker processes" },
+	{ "singles", T_UINT, offsetof(struct engine, singles), READONLY, "forked for one task" },
 	{ "queued", T_ULONGLONG, offsetof(struct engine, nqueued), READONLY, "waiting requests" },
 	{ "commands", T_ULONGLONG, offsetof(struct engine, ncommands), READONLY, "not ended yet" },
 	{ "done", T_ULONGLONG, offsetof(struct engine, done), 0, "tasks that have an end" },
@@ -505,7 +527,7 @@ PyMemberDef engine_members[] = {
 	{ "max_tasks", T_ULONGLONG, offsetof(struct engine, max_tasks), 0, "of a worker" },
 	{ "max_rss_kb", T_ULONGLONG, offsetof(struct engine, max_rss_kb), 0, "of a worker" },
 	{ "window", T_UINT, offsetof(struct engine, window), 0, "requests ahead in a worker" },
-	{ "seats", T_UINT, offsetof(struct engine, nworkers), READONLY, "most workers" },
+	{ "seats", T_UINT, offsetof(struct engine, nseats), READONLY, "most workers" },
 	{ "closed", T_BOOL, offsetof(struct engine, closed), READONLY, "close() was called" },
 	{ NULL, 0, 0, 0, NULL }
 };

@@ -47,6 +47,7 @@ static int open_shared(struct engine *e)
 {
 	e->common = shared(sizeof *e->common);
 	e->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	e->nworkers = e->flags & ENGINE_FORKS ? 2 * e->nseats : e->nseats;
 	e->workers = PyMem_Calloc(e->nworkers, sizeof *e->workers);
 	if (!e->common || e->bell < 0)
 		return engine_oserror(-errno);
@@ -93,11 +94,11 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 		return NULL;
 	e->bell = e->pool_fd = -1;
 	e->owner = getpid();
-	e->nworkers = jobs;
+	e->nseats = jobs;
 	e->flags = flags;
 	e->chunk = chunk;
 	e->total = total;
-	e->window = 32;
+	e->window = 128;
 	e->spin_good = true;
 	e->entry = Py_NewRef(entry);
 	e->seqs = seqs ? Py_NewRef(seqs) : NULL;
@@ -158,7 +159,7 @@ static void engine_shut(struct engine *e)
 	}
 	e->last = NULL;
 	e->nqueued = 0;
-	e->live = 0;
+	e->live = e->singles = 0;
 	if (e->common)
 		munmap(e->common, sizeof *e->common);
 	e->common = NULL;
@@ -242,8 +243,8 @@ static int worker_map(struct worker *w)
 static void worker_fresh(struct worker *w)
 {
 	memset(w->ctl, 0, sizeof *w->ctl);
-	w->asked = w->stream_end = w->tasks = w->last_reply = 0;
-	w->pending = 0;
+	w->asked = w->stream_end = w->tasks = w->given = w->last_reply = 0;
+	w->single = false;
 	w->ended = false;
 	w->reason = KILL_NOT;
 	w->ntail = 0;
@@ -252,12 +253,15 @@ static void worker_fresh(struct worker *w)
 	w->out_off = 0;
 }
 
-static int worker_start(struct engine *e, struct worker *w)
+static int worker_start(struct engine *e, struct worker *w, bool single, uint64_t id)
 {
 	int r = worker_map(w);
 	if (r != 0)
 		return r;
 	worker_fresh(w);
+	w->single = single;
+	w->single_id = id;
+	w->given = single;
 	bool tee = e->flags & ENGINE_TEE;
 	int64_t job = prong_submit(e->pool, PRONG_SPEC(.fn = worker_main, .arg = w, .tag = w,
 		.out = { .how = PRONG_INHERIT }, .err = { .how = tee ? PRONG_PIPE : PRONG_INHERIT },
@@ -265,7 +269,10 @@ static int worker_start(struct engine *e, struct worker *w)
 	if (job < 0)
 		return (int)job;
 	w->job = job;
-	e->live++;
+	if (single)
+		e->singles++;
+	else
+		e->live++;
 	return 0;
 }
 
@@ -276,10 +283,10 @@ static PyObject *engine_start(PyObject *self, PyObject *arg)
 	long n = PyLong_AsLong(arg), started = 0;
 	if ((n == -1 && PyErr_Occurred()) || engine_check(e) != 0)
 		return NULL;
-	for (unsigned i = 0; i < e->nworkers && started < n; i++) {
+	for (unsigned i = 0; i < e->nseats && started < n; i++) {
 		if (e->workers[i].job)
 			continue;
-		int r = worker_start(e, &e->workers[i]);
+		int r = worker_start(e, &e->workers[i], false, 0);
 		if (r != 0) {
 			engine_oserror(r);
 			return NULL;
@@ -287,6 +294,28 @@ static PyObject *engine_start(PyObject *self, PyObject *arg)
 		started++;
 	}
 	return PyLong_FromLong(started);
+}
+
+/* fork_task(id): a process for this task alone, which runs entry.single(id).  False: as many
+ * tasks run as may. */
+static PyObject *engine_fork_task(PyObject *self, PyObject *arg)
+{
+	struct engine *e = (struct engine *)self;
+	uint64_t id = PyLong_AsUnsignedLongLong(arg);
+	if (PyErr_Occurred() || engine_check(e) != 0)
+		return NULL;
+	if (engine_active(e) >= e->nseats)
+		Py_RETURN_FALSE;
+	for (unsigned i = e->nseats; i < e->nworkers; i++) {
+		if (e->workers[i].job)
+			continue;
+		int r = worker_start(e, &e->workers[i], true, id);
+		if (r == 0)
+			Py_RETURN_TRUE;
+		engine_oserror(r);
+		return NULL;
+	}
+	Py_RETURN_FALSE;
 }
 
 /* ---- sleeping ---- */
@@ -420,8 +449,10 @@ static PyObject *engine_poll(PyObject *self, PyObject *args)
 		if (engine_turn(e, list, sink == Py_None ? NULL : sink) != 0)
 			break;
 		if (PyList_Size(list) || (sink == Py_None ? e->done != before : e->done >= e->total) || !engine_busy(e) || s == 0 ||
-		    (until >= 0 && now_ns() >= until))
+		    e->woken || (until >= 0 && now_ns() >= until)) {
+			e->woken = false;
 			return list;
+		}
 		if (rest(e, until) != 0 || engine_check(e) != 0)
 			break;
 	}
@@ -429,7 +460,22 @@ static PyObject *engine_poll(PyObject *self, PyObject *args)
 	return NULL;
 }
 
+/* take(): events from replies that are there, without a look at processes or timeouts. */
+static PyObject *engine_take(PyObject *self, PyObject *no)
+{
+	struct engine *e = (struct engine *)self;
+	(void)no;
+	if (engine_check(e) != 0)
+		return NULL;
+	PyObject *list = PyList_New(0);
+	if (list && engine_drain(e, list) != 0)
+		Py_CLEAR(list);
+	return list;
+}
+
 static PyMethodDef methods[] = {
+	{ "take", engine_take, METH_NOARGS, "take(): events that are there" },
+	{ "fork_task", engine_fork_task, METH_O, "fork_task(id): a process for this task" },
 	{ "start", engine_start, METH_O, "start(n): start up to n more workers; how many began" },
 	{ "poll", engine_poll, METH_VARARGS, "poll(seconds=None, sink=None): the next events" },
 	{ "spin", engine_spin, METH_O, "spin(microseconds): has a reply arrived?" },

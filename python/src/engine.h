@@ -15,7 +15,8 @@ enum request_kind {
 	ASK_CALL,  /* (f, args, kwargs): f(*args, **kwargs) */
 	ASK_RANGE  /* items id..value of the inherited sequences */
 };
-enum reply_kind { SAY_RESULT, SAY_ERROR, SAY_INIT_FAILED };
+enum reply_kind { SAY_RESULT, SAY_ERROR, SAY_INIT_FAILED,
+	          SAY_UNREADABLE /* the request cannot be rebuilt here */ };
 #define SAY_LAST 1 /* header.more: a request is answered with this */
 /* Of a request in a ring: the worker takes it, or the parent takes it back. */
 enum request_state { REQ_READY, REQ_TAKEN, REQ_REVOKED };
@@ -38,6 +39,7 @@ struct ctl {
 	_Atomic uint64_t from, to; /* the items it claimed last */
 	_Atomic int64_t since;  /* CLOCK_MONOTONIC at which it began; only if the engine asks */
 	_Atomic uint32_t asleep;
+	_Atomic uint64_t answered; /* requests */
 	struct ring_pos req, rep;
 };
 
@@ -48,6 +50,7 @@ enum engine_flag {
 	ENGINE_TIMED = 4,    /* note when each task begins */
 	ENGINE_AUTOQUIT = 8, /* a worker ends when there is nothing left to claim */
 	ENGINE_FLUSH = 16,   /* flush Python's streams after each request */
+	ENGINE_FORKS = 64,   /* fork_task() may be used */
 	ENGINE_TEE = 32      /* stderr through the parent, which remembers the last lines */
 };
 
@@ -75,7 +78,9 @@ struct worker {
 	uint64_t asked;      /* position after the last request */
 	uint64_t stream_end; /* position after the last one that came in pieces */
 	uint64_t tasks;      /* handed to this process */
-	unsigned pending;    /* requests without an answer */
+	uint64_t given;      /* requests that stay with it */
+	bool single;         /* forked for one task, with what no pickle could bring */
+	uint64_t single_id;
 	bool ended;          /* its init failed, or it said good-bye */
 	int reason;          /* enum kill_reason */
 	char tail[4096];    /* of stderr */
@@ -90,7 +95,8 @@ struct engine {
 	struct prong *pool;
 	int pool_fd, bell;
 	pid_t owner;
-	unsigned nworkers, live; /* seats; processes */
+	unsigned nseats, nworkers; /* nworkers: with those for single tasks, as many */
+	unsigned live, singles;    /* processes: standing, and for single tasks */
 	struct worker *workers;
 	struct common *common;
 	unsigned char *seen;     /* a bit for each item that has its result */
@@ -102,6 +108,7 @@ struct engine {
 	double timeout;          /* seconds of one task; 0: none */
 	unsigned long long max_tasks, max_rss_kb; /* of one worker process; 0: any */
 	bool busy, closed, spin_good;
+	bool woken;              /* poll() returns for it, once */
 	unsigned sleepers;       /* threads that look at the maps without the GIL */
 	struct msg *head, *last; /* waiting requests */
 	unsigned long long nqueued, ncommands, done;
@@ -109,13 +116,20 @@ struct engine {
 
 /* An event is a tuple: (kind, id, ...). */
 enum event_kind { EV_RESULT, EV_ERROR, EV_DIED, EV_INIT_FAILED, EV_BAD, EV_COMMAND,
-	          EV_ENDED /* a worker ended in peace */ };
+	          EV_ENDED, /* a worker ended in peace */
+	          EV_UNREADABLE };
 
 extern PyType_Spec engine_spec;
 
 
 int engine_check(struct engine *e);     /* -1: closed, or inherited by a fork */
 int engine_oserror(int e);              /* raise it; -1 */
+
+static inline uint64_t worker_pending(const struct worker *w)
+{
+	return w->given - atomic_load(&w->ctl->answered);
+}
+unsigned engine_active(const struct engine *e); /* workers that have a task */
 
 /* ---- queue.c ---- */
 void engine_dispatch(struct engine *e); /* waiting requests to workers' rings */
@@ -133,6 +147,7 @@ PyObject *engine_quit(PyObject *self, PyObject *no);
 
 /* ---- collect.c ---- */
 int engine_turn(struct engine *e, PyObject *events, PyObject *sink); /* -1: exception */
+int engine_drain(struct engine *e, PyObject *events); /* replies only */
 bool engine_busy(const struct engine *e); /* anything that may bring an event */
 bool worker_runs(const struct worker *w, uint64_t id);
 PyObject *engine_kill(PyObject *self, PyObject *args);

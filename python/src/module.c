@@ -87,6 +87,7 @@ PyMODINIT_FUNC PyInit__prong(void)
 	    PyModule_AddIntConstant(m, "TIMED", ENGINE_TIMED) != 0 ||
 	    PyModule_AddIntConstant(m, "AUTOQUIT", ENGINE_AUTOQUIT) != 0 ||
 	    PyModule_AddIntConstant(m, "FLUSH", ENGINE_FLUSH) != 0 ||
+	    PyModule_AddIntConstant(m, "FORKS", ENGINE_FORKS) != 0 ||
 	    PyModule_AddIntConstant(m, "TEE", ENGINE_TEE) != 0)
 		Py_CLEAR(m);
 	Py_XDECREF(t);

@@ -103,7 +103,8 @@ static bool pour(struct worker *w)
 	bool moved = false;
 	for (; w->out_seg < v->nseg; w->out_seg++, w->out_off = 0) {
 		const struct seg *s = &v->seg[w->out_seg];
-		size_t n = s->n - w->out_off, room = ring_free(r);
+		size_t n = s->n - w->out_off;
+		size_t room = r->size - (size_t)(at - atomic_load(&r->pos->tail));
 		if (n + 8 > room)
 			n = room > 8 ? room - 8 : 0;
 		put(r, &at, (const char *)s->p + w->out_off, n);
@@ -138,7 +139,7 @@ static void hand_over(struct worker *w, struct msg *m)
 	if (!m->big)
 		put(r, &at, m->bytes, padded(m->h.len));
 	w->tasks++;
-	w->pending++;
+	w->given++;
 	w->asked = at;
 	atomic_store_explicit(&r->pos->head, at, memory_order_release);
 	worker_ring(w);
@@ -155,24 +156,35 @@ static void hand_over(struct worker *w, struct msg *m)
 
 static bool open_to(const struct worker *w, const struct engine *e)
 {
-	return w->job && w->ctl && !w->reason && !w->out && !w->ended &&
+	return w->job && w->ctl && !w->reason && !w->out && !w->ended && !w->single &&
 	       !(e->max_tasks && w->tasks >= e->max_tasks);
 }
 
-/* The worker that has least before it; NULL if all have enough. */
+unsigned engine_active(const struct engine *e)
+{
+	unsigned n = e->singles;
+	for (unsigned i = 0; i < e->nseats; i++)
+		n += e->workers[i].job && e->workers[i].ctl && worker_pending(&e->workers[i]);
+	return n;
+}
+
+/* The worker that has least before it; NULL if all have enough.  Singles count as tasks that
+ * run: while there are any, not every standing worker may be busy. */
 static struct worker *least_loaded(struct engine *e, const struct msg *m)
 {
 	struct worker *best = NULL;
+	uint64_t least = UINT64_MAX;
 	size_t need = sizeof m->h + (m->big ? 0 : padded(m->h.len));
-	for (unsigned i = 0; i < e->nworkers; i++) {
+	bool full = e->singles && engine_active(e) >= e->nseats;
+	for (unsigned i = 0; i < e->nseats && least; i++) {
 		struct worker *w = &e->workers[i];
-		if (!open_to(w, e) || w->pending >= (m->big ? 1 : e->window) ||
-		    ring_free(&w->req) < need)
+		if (!open_to(w, e) || ring_free(&w->req) < need)
 			continue;
-		if (!best || w->pending < best->pending)
+		uint64_t n = worker_pending(w);
+		if (n < least && n < (m->big ? 1 : e->window) && (n || !full)) {
 			best = w;
-		if (!best->pending)
-			break;
+			least = n;
+		}
 	}
 	return best;
 }
@@ -235,7 +247,7 @@ void worker_requeue(struct worker *w)
 		}
 		m->next = back;
 		back = m;
-		w->pending--;
+		w->given--;
 	}
 	for (struct msg *m; (m = back);) {
 		back = m->next;
@@ -248,12 +260,18 @@ static bool steal(struct engine *e)
 {
 	struct worker *from = NULL;
 	bool idle = false;
-	for (unsigned i = 0; i < e->nworkers; i++) {
+	uint64_t most = 1;
+	if (e->singles && engine_active(e) >= e->nseats)
+		return false;
+	for (unsigned i = 0; i < e->nseats; i++) {
 		struct worker *w = &e->workers[i];
-		if (open_to(w, e) && !w->pending)
+		uint64_t n = w->job && w->ctl ? worker_pending(w) : 0;
+		if (!n && open_to(w, e))
 			idle = true;
-		else if (w->job && w->ctl && w->pending > 1 && (!from || w->pending > from->pending))
+		if (n > most) {
 			from = w;
+			most = n;
+		}
 	}
 	if (!idle || !from || from->out)
 		return false;
@@ -270,7 +288,7 @@ static bool steal(struct engine *e)
 		PyErr_Clear();
 		return false;
 	}
-	from->pending--;
+	from->given--;
 	from->tasks--;
 	prepend(e, m);
 	return true;
@@ -368,7 +386,7 @@ PyObject *engine_revoke(PyObject *self, PyObject *arg)
 		struct header *h = w->job && w->ctl ? find_untaken(w, id) : NULL;
 		done = h && take_back(h);
 		if (done)
-			w->pending--;
+			w->given--;
 	}
 	return PyBool_FromLong(done);
 }

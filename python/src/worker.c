@@ -178,6 +178,9 @@ static void done(struct loop *l, uint64_t id)
 {
 	uint64_t busy = id * 4 + TASK_BUSY;
 	l->ndone++;
+	if (l->answers)
+		atomic_fetch_add(&l->c->answered, 1);
+	l->answers = false;
 	if (!atomic_compare_exchange_strong(&l->c->task, &busy, id * 4 + TASK_IDLE))
 		for (;;) /* we are about to be killed for it */
 			pause();
@@ -244,8 +247,13 @@ static PyObject *call_tuple(PyObject *t)
 static void run_ask(struct loop *l, const struct header *h, PyObject *arg)
 {
 	PyObject *r = NULL;
-	if (arg)
-		r = h->kind == ASK_CALL && !(l->e->flags & ENGINE_INDEXED) ? call_tuple(arg)
+	if (!arg) {
+		l->answers = true;
+		say_error(l, SAY_UNREADABLE, h->id);
+		done(l, h->id);
+		return;
+	}
+	r = h->kind == ASK_CALL && !(l->e->flags & ENGINE_INDEXED) ? call_tuple(arg)
 		                                                          : call_item(l, h->id, arg);
 	Py_XDECREF(arg);
 	if (l->e->flags & ENGINE_FLUSH)
@@ -348,7 +356,7 @@ static bool claim(struct loop *l, uint64_t *from, uint64_t *to)
 		uint64_t limit = atomic_load(&c->limit);
 		if (next >= limit)
 			return false;
-		uint64_t n = l->chunk, share = (limit - next) / (2 * l->e->nworkers) + 1;
+		uint64_t n = l->chunk, share = (limit - next) / (2 * l->e->nseats) + 1;
 		if (!l->e->chunk && n > share)
 			n = share;
 		if (l->e->max_tasks && n > l->e->max_tasks - l->ndone)
@@ -392,7 +400,8 @@ static bool anything(struct loop *l)
 static void rest(struct loop *l)
 {
 	struct ctl *c = l->c;
-	bell(l);
+	if (ring_used(&l->w->rep))
+		bell(l);
 	Py_BEGIN_ALLOW_THREADS
 	int64_t until = now_ns() + (l->spins_pay ? SPIN_NS : SPIN_NS / 10);
 	bool found = false;
@@ -469,7 +478,15 @@ int worker_main(void *arg, int result_fd)
 	}
 	l.e->fn = fn;
 	atomic_store_explicit(&l.c->task, TASK_IDLE, memory_order_release);
-	main_loop(&l);
+	if (w->single) {
+		begin(&l, w->single_id);
+		l.answers = true;
+		say_result(&l, w->single_id, PyObject_CallMethod(l.e->entry, "single", "K",
+		                                                 (unsigned long long)w->single_id));
+		done(&l, w->single_id);
+	} else {
+		main_loop(&l);
+	}
 	PyObject *r = PyObject_CallMethod(l.e->entry, "leave", NULL);
 	if (!r)
 		PyErr_WriteUnraisable(l.e->entry);
