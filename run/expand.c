@@ -54,6 +54,13 @@ static bool no_values(const struct config *cfg)
 /* One value after its operation, quoted or not. */
 static void put(const struct segment *s, const char *v, bool raw, struct buf *out)
 {
+	if (use_is_whole(&s->use)) {
+		if (raw)
+			buf_str(out, v);
+		else
+			quote_shell(out, v);
+		return;
+	}
 	if (raw) {
 		use_apply(&s->use, v, out);
 		return;
@@ -183,6 +190,10 @@ static void repeat_word(const struct template *t, size_t from, size_t end, const
                         const struct job_context *c, bool raw, int between, struct buf *out)
 {
 	struct job_context at = *c;
+	if (end == from + 1 && t->v[from].kind == SEG_VALUE) { /* nothing else to repeat */
+		put_all(&t->v[from], a, raw || t->raw, between, out);
+		return;
+	}
 	for (size_t k = 0; k < a->n; k++) {
 		struct args one = { .v = a->v + k, .n = 1 };
 		at.first = k;
@@ -247,7 +258,7 @@ size_t template_fixed(const struct template *t)
 	return n;
 }
 
-size_t template_added(const struct template *t, const char *value)
+static size_t added_by_all(const struct template *t, const char *value)
 {
 	static struct buf b; /* only its length is of interest */
 	static const struct job_context c = { 0 };
@@ -268,6 +279,29 @@ size_t template_added(const struct template *t, const char *value)
 		n += b.len + t->repeat;
 	}
 	return n;
+}
+
+/* The usual template: one {} that is a word of its own. */
+void expand_prepare(struct template *t)
+{
+	const struct segment *only = NULL;
+	for (size_t i = 0; i < t->n; i++) {
+		const struct segment *s = &t->v[i];
+		bool alone = (i == 0 || s[-1].gap) && (i + 1 == t->n || s[1].gap);
+		if (!takes_all(s))
+			continue;
+		if (only || !alone || s->kind != SEG_VALUE || !use_is_whole(&s->use))
+			return;
+		only = s;
+	}
+	t->only_word = only;
+}
+
+size_t template_added(const struct template *t, const char *value)
+{
+	if (t->only_word)
+		return (t->raw ? strlen(value) : quoted_length(value)) + 1;
+	return added_by_all(t, value);
 }
 
 bool template_places(const struct template *t)

@@ -252,6 +252,11 @@ int use_parse(struct use *u, const char *s, size_t len, bool plus)
 	return 0;
 }
 
+bool use_is_whole(const struct use *u)
+{
+	return u->op == &ops[0];
+}
+
 void use_apply(const struct use *u, const char *value, struct buf *out)
 {
 	u->op->apply(out, value, u);

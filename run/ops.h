@@ -19,6 +19,7 @@ struct use {
  * operation; -1 after warn(): one with a bad parameter.  plus: those of --plus too. */
 int use_parse(struct use *u, const char *s, size_t len, bool plus);
 void use_apply(const struct use *u, const char *value, struct buf *out);
+bool use_is_whole(const struct use *u); /* the value as it is */
 void use_free(struct use *u);
 
 #endif

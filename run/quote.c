@@ -1,23 +1,46 @@
 /* quote.c - one value as one shell word.  Pure. */
 #include "template.h"
 
-#include <ctype.h>
 #include <string.h>
 
 /* Bytes that no shell looks at, wherever they stand. */
-static bool plain(unsigned char c)
+static const bool plain_bytes[256] = {
+	['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1, ['7'] = 1,
+	['8'] = 1, ['9'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 1,
+	['g'] = 1, ['h'] = 1, ['i'] = 1, ['j'] = 1, ['k'] = 1, ['l'] = 1, ['m'] = 1, ['n'] = 1,
+	['o'] = 1, ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1, ['t'] = 1, ['u'] = 1, ['v'] = 1,
+	['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1, ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1,
+	['E'] = 1, ['F'] = 1, ['G'] = 1, ['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1, ['L'] = 1,
+	['M'] = 1, ['N'] = 1, ['O'] = 1, ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1, ['T'] = 1,
+	['U'] = 1, ['V'] = 1, ['W'] = 1, ['X'] = 1, ['Y'] = 1, ['Z'] = 1, ['_'] = 1, ['-'] = 1,
+	['.'] = 1, ['/'] = 1, ['+'] = 1,
+};
+
+/* The first byte that is not plain, or the end. */
+static const char *after_plain(const char *p)
 {
-	return isalnum(c) || c == '_' || c == '-' || c == '.' || c == '/' || c == '+';
+	while (plain_bytes[(unsigned char)*p])
+		p++;
+	return p;
+}
+
+size_t quoted_length(const char *value)
+{
+	const char *p = after_plain(value);
+	size_t quotes = 0;
+	if (*value && !*p)
+		return (size_t)(p - value);
+	for (; *p; p++)
+		quotes += *p == '\'';
+	return (size_t)(p - value) + 2 + 4 * quotes;
 }
 
 /* As GNU parallel spells it: no empty '' before or behind a single quote. */
 void quote_shell(struct buf *out, const char *value)
 {
-	const char *p = value;
-	while (*p && plain((unsigned char)*p))
-		p++;
+	const char *p = after_plain(value);
 	if (*value && !*p) {
-		buf_str(out, value);
+		buf_add(out, value, (size_t)(p - value));
 		return;
 	}
 	bool open = *value != '\'';

@@ -24,7 +24,7 @@ struct source {
 	size_t next;       /* of the values */
 	const char *within; /* the rest of a value that holds separators, or NULL */
 	struct buf record;
-	bool told_nul;
+	bool has_nul, told_nul;
 };
 
 struct source *source_open(const struct input_spec *spec, const struct config *cfg)
@@ -64,6 +64,8 @@ static ssize_t more(struct source *s)
 	ssize_t n = read(s->fd, s->data.s + s->data.len, BLOCK);
 	if (n < 0)
 		return errno == EINTR ? -EAGAIN : -errno;
+	if (*s->cfg->delim && !s->has_nul)
+		s->has_nul = memchr(s->data.s + s->data.len, '\0', (size_t)n) != NULL;
 	s->data.len += (size_t)n;
 	s->eof = n == 0;
 	return n;
@@ -97,7 +99,7 @@ static char *record_end(const struct config *cfg, char *p, size_t n, size_t seen
 static char *without_nul(struct source *s, char *from, size_t len)
 {
 	static const char text[] = "\\0";
-	char *nul = *s->cfg->delim ? memchr(from, '\0', len) : NULL;
+	char *nul = s->has_nul ? memchr(from, '\0', len) : NULL;
 	if (!nul)
 		return from;
 	if (!s->told_nul)

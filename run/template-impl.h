@@ -26,9 +26,12 @@ struct template {
 	bool bad;           /* a message was given */
 	const struct config *cfg;
 	const struct names *names;
+	const struct segment *only_word; /* the one {}, if it is a word of its own; else NULL */
 	struct rpls *rpls;  /* --rpl */
 };
 
+/* Set only_word; the segments are complete. */
+void expand_prepare(struct template *t);
 /* One segment; the values are a, of which the first is number c->first of the job. */
 void expand_segment(const struct template *t, const struct segment *s, const struct args *a,
                     const struct job_context *c, bool raw, int between, struct buf *out);

@@ -296,6 +296,7 @@ struct template *template_new(const struct config *cfg, const struct names *name
 			add(t, SEG_BREAK);
 		add_whole(t);
 	}
+	expand_prepare(t);
 	drop_if_bad(&t);
 	return t;
 }

@@ -78,5 +78,6 @@ bool direct_ok(const struct template *t, const struct shell *sh, char *const *en
 /* Append value quoted so that any POSIX shell, and csh-like ones where possible, reads it
  * back as one word; empty becomes ''.  Same spelling as GNU parallel (shown by --dry-run). */
 void quote_shell(struct buf *out, const char *value);
+size_t quoted_length(const char *value); /* at most so many bytes does it take then */
 
 #endif
