@@ -265,6 +265,7 @@ int pr_worker_main(void *arg, int unused)
 	int e = d->init ? d->init(d->arg) : 0;
 	if (e != 0) {
 		atomic_store(&d->ch->init, e);
+		free(ws.end);
 		return 1;
 	}
 	if (d->rss_limit) {
@@ -275,5 +276,6 @@ int pr_worker_main(void *arg, int unused)
 	serve(&ws);
 	if (d->leave)
 		d->leave(d->arg);
+	free(ws.end);
 	return 0;
 }

@@ -269,20 +269,27 @@ static char *filled_in(const char *code, const char *s, const struct span *group
 	return b.s;
 }
 
-static bool match_dynamic(const struct rpls *r, const struct rpl *rpl, const char *s,
+/* A longer one was found. */
+static void expr_set(struct expr *e, const struct rpl *rpl, size_t len, int pos, char *code)
+{
+	free(e->code);
+	e->code = code;
+	e->len = len;
+	e->pos = pos;
+	e->once = rpl->once;
+}
+
+static void match_dynamic(const struct rpls *r, const struct rpl *rpl, const char *s,
                           struct expr *e)
 {
 	struct span g[GROUPS_MAX + 2];
 	size_t n = regex_groups(rpl->re, s, strlen(s), g, GROUPS_MAX + 2);
 	if (!n || g[0].to == 0 || g[0].to <= e->len)
-		return false;
+		return;
 	int pos = 0;
 	if (n > 1 && g[1].to > g[1].from)
 		position(r->names, s + g[1].from, &pos);
-	free(e->code);
-	*e = (struct expr){ .len = g[0].to, .pos = pos, .once = rpl->once,
-		            .code = filled_in(rpl->code, s, g, n) };
-	return true;
+	expr_set(e, rpl, g[0].to, pos, filled_in(rpl->code, s, g, n));
 }
 
 bool rpls_parse(const struct rpls *r, const char *s, struct expr *e)
@@ -291,12 +298,14 @@ bool rpls_parse(const struct rpls *r, const char *s, struct expr *e)
 	for (size_t i = 0; r && i < r->n; i++) {
 		const struct rpl *rpl = &r->v[i];
 		int pos;
-		size_t n = rpl->re ? (match_dynamic(r, rpl, s, e), 0) : match_plain(r, rpl, s, &pos);
+		if (rpl->re) {
+			match_dynamic(r, rpl, s, e);
+			continue;
+		}
+		size_t n = match_plain(r, rpl, s, &pos);
 		if (n <= e->len)
 			continue;
-		free(e->code);
-		*e = (struct expr){ .len = n, .pos = pos, .once = rpl->once,
-			            .code = xstrdup(rpl->code) };
+		expr_set(e, rpl, n, pos, xstrdup(rpl->code));
 	}
 	return e->len > 0;
 }
