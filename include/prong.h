@@ -255,7 +255,7 @@ enum prong_ready {
 	PRONG_WRITE = 1u << 1
 };
 
-/* Library memory; valid until the next prong_wait() or prong_close(). */
+/* Library memory; valid until the next prong_wait(), prong_fork() or prong_close(). */
 struct prong_event {
 	int type;      /* enum prong_event_type */
 	unsigned slot; /* 1..jobs; 0 if it never had one */

@@ -69,9 +69,7 @@ void pr_region_free(struct region *r)
 {
 	if (r->base)
 		munmap(r->base, r->size);
-	pr_fd_unmark(r->fd);
-	if (r->fd >= 0)
-		close(r->fd);
+	pr_fd_close(&r->fd);
 	*r = (struct region){ .fd = -1 };
 }
 

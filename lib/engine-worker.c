@@ -292,8 +292,7 @@ static void drained(struct prong *p, struct worker *w)
 	if ((p->opt.recycle_tasks && w->tasks >= p->opt.recycle_tasks) ||
 	    atomic_load_explicit(&w->ch->grown, memory_order_relaxed))
 		pr_worker_retire(w);
-	if (w->retiring || w->gone || !tasks_wait(p) || p->running > p->limit)
-		stand_down(p, w);
+	stand_down(p, w); /* the next task may be given to another, or there is none */
 }
 
 static void learn(struct crew *c, int64_t ns)

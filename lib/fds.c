@@ -27,8 +27,9 @@ void pr_fd_close(int *fd)
 {
 	if (*fd < 0)
 		return;
-	pr_fd_unmark(*fd);
-	close(*fd);
+	uint64_t bit = UINT64_C(1) << *fd % 64;
+	if (*fd >= FDS_MAX || (atomic_fetch_and(&ours[*fd / 64], ~bit) & bit))
+		close(*fd);
 	*fd = -1;
 }
 
@@ -45,7 +46,7 @@ void pr_fds_close(const int *keep, int n)
 	for (int i = 0; i < FDS_MAX / 64; i++) {
 		uint64_t bits = atomic_load_explicit(&ours[i], memory_order_relaxed);
 		for (int b = 0; b < 64 && bits >> b; b++)
-			if (bits >> b & 1 && !kept(i * 64 + b, keep, n)) {
+			if (bits >> b & 1 && i * 64 + b > 2 && !kept(i * 64 + b, keep, n)) {
 				close(i * 64 + b);
 				pr_fd_unmark(i * 64 + b);
 			}

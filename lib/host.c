@@ -71,7 +71,7 @@ void pr_hosts_free(struct prong *p)
 int prong_fd(const struct prong *pool)
 {
 	struct prong *p = (struct prong *)(uintptr_t)pool;
-	int fd = p->ev ? pr_ev_fd(p->ev) : -ENOTSUP;
+	int fd = !*p->alive ? -EPERM : p->ev ? pr_ev_fd(p->ev) : -ENOTSUP;
 	if (fd >= 0)
 		pr_ev_deadline(p->ev, pr_deadline(p));
 	return fd;
@@ -81,5 +81,5 @@ int prong_wake(struct prong *p)
 {
 	if (!*p->alive)
 		return -EPERM;
-	return p->ev ? pr_ev_wake(p->ev) : -ENOTSUP;
+	return !*p->alive ? -EPERM : p->ev ? pr_ev_wake(p->ev) : -ENOTSUP;
 }

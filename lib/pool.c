@@ -175,6 +175,8 @@ int prong_resize(struct prong *p, unsigned jobs)
 
 unsigned prong_room(const struct prong *p)
 {
+	if (forked(p))
+		return 0;
 	size_t used = p->running + p->nwaiting;
 	return used < p->limit ? (unsigned)(p->limit - used) : 0;
 }
@@ -195,17 +197,19 @@ unsigned prong_next_slot(const struct prong *p)
 
 unsigned prong_running(const struct prong *p)
 {
-	return p->running;
+	return forked(p) ? 0 : p->running;
 }
 
 unsigned prong_ending(const struct prong *p)
 {
-	return p->nendings;
+	return forked(p) ? 0 : p->nendings;
 }
 
 int prong_take(struct prong *p, int stream)
 {
 	struct slot *s = p->last_slot;
+	if (forked(p))
+		return -EPERM;
 	if (!s || stream < 1 || stream > NSTREAMS)
 		return -EINVAL;
 	int fd = s->st[stream - 1].file.fd;
@@ -440,6 +444,7 @@ int64_t prong_fork(struct prong *p, const struct prong_spec *spec)
 	int e = pr_job_new(&j, spec ? spec : &none, true);
 	if (e != 0)
 		return e;
+	retire(p); /* its slot may be the one that is free */
 	if (j->spec.tries > 1 || p->waiting.head || !p->free || p->running >= p->limit) {
 		e = j->spec.tries > 1 ? -EINVAL : -EAGAIN;
 		free(j);
@@ -598,7 +603,7 @@ static bool idle(const struct prong *p)
 
 unsigned prong_task_room(const struct prong *p)
 {
-	return pr_crew_room(p);
+	return forked(p) ? 0 : pr_crew_room(p);
 }
 
 int64_t pr_deadline(const struct prong *p)

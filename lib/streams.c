@@ -1,6 +1,7 @@
 /* streams.c - a job's standard streams: files it writes into, pipes we read.
  *
  * An exit ends a job, an EOF ends a stream, and neither is inferred from the other. */
+#include "fds.h"
 #include "local.h"
 #include "fds.h"
 #include "os.h"
@@ -70,7 +71,7 @@ static int open_pipe(struct prong *p, struct slot *s, int i, struct start *start
 	st->pipe = (struct watch){ .fd = pr_fd_mark(fd[0]), .fire = readable, .of = s };
 	st->drain = -1;
 	st->spilled = 0;
-	*to = start->to_close[i] = fd[1];
+	*to = start->to_close[i] = pr_fd_mark(fd[1]);
 	return pr_ev_watch(p->ev, &st->pipe, PRONG_READ);
 }
 
@@ -143,8 +144,7 @@ int pr_streams_open(struct prong *p, struct slot *s, struct start *st)
 void pr_streams_given(struct slot *s, struct start *st)
 {
 	for (int i = 0; i < NSTREAMS; i++) {
-		if (st->to_close[i] >= 0)
-			close(st->to_close[i]);
+		pr_fd_close(&st->to_close[i]);
 		pr_vessel_given(&s->st[i].file);
 	}
 }

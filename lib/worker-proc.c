@@ -30,7 +30,6 @@ void pr_worker_look(struct prong *p, struct worker *w)
 	if (w->cert.how != PRONG_LOST)
 		pr_reap(w->pid);
 	w->gone = true;
-	pr_fd_unmark(w->exit.fd);
 	pr_ev_end(p->ev, &w->exit);
 	pr_ev_watch(p->ev, &w->sock, 0);
 	pr_timer_cancel(&p->timers, &w->ending);
@@ -185,14 +184,9 @@ int pr_worker_new(struct prong *p, struct worker **out)
 		fill_desk(p, w, &d, child_end);
 		e = fork_worker(p, w, &d);
 	}
-	if (child_end >= 0) {
-		pr_fd_unmark(child_end);
-		close(child_end);
-	}
-	if (e == 0 && w->exit.fd >= 0 && pr_ev_watch(p->ev, &w->exit, PRONG_READ) != 0) {
-		pr_fd_unmark(w->exit.fd);
+	pr_fd_close(&child_end);
+	if (e == 0 && w->exit.fd >= 0 && pr_ev_watch(p->ev, &w->exit, PRONG_READ) != 0)
 		pr_ev_end(p->ev, &w->exit); /* the end of its socket tells as well */
-	}
 	if (e != 0) {
 		pr_worker_free(p, w);
 		return e;
@@ -205,11 +199,10 @@ int pr_worker_new(struct prong *p, struct worker **out)
 
 static void end_watch(struct prong *p, struct watch *w)
 {
-	pr_fd_unmark(w->fd);
-	if (p->ev)
+	if (*p->alive) /* a forked copy shares the set, and must take nothing out of it */
 		pr_ev_end(p->ev, w);
-	else if (w->fd >= 0)
-		close(w->fd);
+	else
+		pr_fd_close(&w->fd);
 }
 
 /* It is reaped, or we are a forked copy. */
