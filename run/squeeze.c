@@ -280,6 +280,7 @@ int squeeze_expand(struct squeezer *sq, int fd, int (*give)(void *arg, const cha
                    void *arg)
 {
 	struct unpacking u = { .give = give, .arg = arg };
+	/* cppcheck-suppress autoVariables; taken back below */
 	sq->unpacking = &u;
 	int64_t id = lseek(fd, 0, SEEK_SET) < 0 ? -errno
 	                                        : submit(sq, sq->unpack.s, fd,
