@@ -5,15 +5,13 @@
 #include "load.h"
 
 #include "copy.h"
+#include "dirs.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -295,28 +293,11 @@ int load_attach(struct load *l, struct prong *pool)
 
 /* ---- growing ---- */
 
-static int by_name(const char *dir)
-{
-	char path[PATH_MAX];
-	int n = snprintf(path, sizeof path, "%s/prongXXXXXX", dir);
-	int fd = n < 0 || (size_t)n >= sizeof path ? -1 : mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return n < 0 || (size_t)n >= sizeof path ? -ENAMETOOLONG : -errno;
-	unlink(path);
-	return fd;
-}
-
-int load_file(const char *dir)
-{
-	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	return fd >= 0 ? fd : by_name(dir);
-}
-
 static int open_file(struct load *l, const char *dir)
 {
 	if (l->fd >= 0)
 		return 0;
-	l->fd = load_file(dir);
+	l->fd = dirs_unnamed(dir);
 	l->own = l->fd >= 0;
 	return l->own ? 0 : l->fd;
 }

@@ -1,8 +1,8 @@
 /* load.h - what one job gets on its standard input under --pipe, and how it gets there.
  *
  * A load is bytes in memory (head), then pages that wait in pipes of ours, then a range of a
- * file, then bytes in memory (tail).  It may be `open`: still growing while its job runs.  The job reads a pipe; we write without
- * blocking, when prong_watch() says that there is room. */
+ * file, then bytes in memory (tail).  It may be `open`: still growing while its job runs.  The
+ * job reads a pipe; we write without blocking, when prong_watch() says that there is room. */
 #ifndef RUN_LOAD_H
 #define RUN_LOAD_H
 
@@ -67,7 +67,5 @@ int load_push(struct load *l, const char *dir, const void *data, size_t n);
 int64_t load_splice(struct load *l, const char *dir, int from, size_t n, bool wait);
 /* Write it all to fd instead (--cat). 0 or -errno. */
 int load_write(const struct load *l, int fd);
-/* Make an unlinked file in dir; fd or -errno. */
-int load_file(const char *dir);
 
 #endif

@@ -73,13 +73,16 @@ int64_t pipe_part_block(const struct pipe *p, unsigned jobs);
 int pipe_stream_next(struct run *r, struct task **t);
 int pipe_stream_turn(struct run *r);
 
+/* pipe-live.c */
+void pipe_live_begin(struct run *r, struct task **t);
+void pipe_live(struct pipe *p, struct load *l); /* l gets what follows, up to the block's end */
+int pipe_live_on(struct run *r, struct task **t);
+
 /* pipe.c */
 enum { PIPE_LONG = 2 };
 int pipe_find(struct run *r, size_t *end);
 int pipe_begin_data(struct run *r);
 void pipe_give(struct pipe *p, struct buf *to, size_t n);
-void pipe_live(struct pipe *p, struct load *l);
-int pipe_live_on(struct run *r, struct task **t);
 void pipe_grow(struct run *r);
 /* The values of the next job: a row of :::, or one that is empty (false). */
 bool pipe_values(struct run *r, struct args *a);
