@@ -202,7 +202,12 @@ static void give_output(struct run *r, struct task *t, const struct prong_result
 static void not_started(struct run *r, struct task *t, const struct prong_result *res)
 {
 	run_hide_progress(r);
-	warn("job %llu: cannot start: %s: %s", (unsigned long long)t->seq,
+	if (res->status == E2BIG)
+		warn("job %llu: cannot start: its arguments and the environment are longer than the"
+		     " system takes (%ld bytes in all, 131071 for one); 'ulimit -s' may raise the first",
+		     (unsigned long long)t->seq, sysconf(_SC_ARG_MAX));
+	else
+		warn("job %llu: cannot start: %s: %s", (unsigned long long)t->seq,
 	     prong_step_name(res->step), prong_strerror(res->status));
 }
 
