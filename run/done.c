@@ -208,7 +208,7 @@ static void not_started(struct run *r, struct task *t, const struct prong_result
 		     (unsigned long long)t->seq, sysconf(_SC_ARG_MAX));
 	else
 		warn("job %llu: cannot start: %s: %s", (unsigned long long)t->seq,
-	     prong_step_name(res->step), prong_strerror(res->status));
+		     prong_step_name(res->step), prong_strerror(res->status));
 }
 
 static void count(struct run *r, struct task *t, const struct prong_result *res,
