@@ -230,11 +230,21 @@ static bool blank(const char *s, size_t n)
 	return true;
 }
 
+/* With --rrs nothing may be left: no job then, as under GNU parallel. */
+static bool only_separators(struct pipe *p, size_t n)
+{
+	if (!p->cfg->rrs)
+		return false;
+	buf_clear(&p->strip);
+	cutter_strip(p->cutter, pipe_window(p), n, &p->strip);
+	return p->strip.len == 0;
+}
+
 /* The window's first n bytes are a block; *t stays NULL if it is skipped. */
 static void take_block(struct run *r, size_t n, struct task **t)
 {
 	struct pipe *p = r->pipe;
-	if (r->cfg->no_run_if_empty && blank(pipe_window(p), n)) {
+	if ((r->cfg->no_run_if_empty && blank(pipe_window(p), n)) || only_separators(p, n)) {
 		pipe_took(p, n);
 	} else {
 		struct load *l = load_new();

@@ -7,12 +7,7 @@ import subprocess
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
-PENDING = """--bin --block --block-size --block-timeout --bt --cat --cf --color --color-failed --compress
---compress-program --ctag --ctagstring --decompress-program --fifo --group-by --hashbang
---interactive --latest-line --limit --ll --open-tty --pipe --pipe-part --recend --recstart --regexp
---remove-rec-sep --removerecsep --resume --resume-failed --retry-failed --round --round-robin --rrs
---shard --shebang --shebang-wrap --silent --spreadstdin --sql --sql-and-worker --sql-master
---sql-worker --sqlandworker --sqlmaster --sqlworker --tee --template --tmpl -o -p""".split()
+PENDING = """--sql --sql-and-worker --sql-master --sql-worker --sqlandworker --sqlmaster --sqlworker""".split()
 SPELLINGS = (HERE / "gnu-options.txt").read_text().split()  # of the manual of 20221122
 
 
