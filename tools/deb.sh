@@ -13,7 +13,8 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 mkdir "$tmp/prong"
 git ls-files -z | tar --null -T - -cf - | tar -xf - -C "$tmp/prong"
-(cd "$tmp/prong" && dpkg-buildpackage -b -us -uc >"$tmp/log" 2>&1) || { tail -40 "$tmp/log"; exit 1; }
+# The system's python3, whatever else is in front of it here.
+(cd "$tmp/prong" && PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage -b -us -uc >"$tmp/log" 2>&1) || { tail -40 "$tmp/log"; exit 1; }
 rm -f "$out"/*.deb
 cp "$tmp"/*.deb "$out"
 ls -1 "$out"
@@ -22,10 +23,10 @@ if dpkg -s libprong1 prong 2>/dev/null | grep -q '^Status: install'; then
 	echo "prong is installed already: not tried" >&2
 	exit 1
 fi
-trap 'apt-get remove -y -qq prong libprong1 libprong-dev >/dev/null; rm -rf "$tmp"' EXIT
+trap 'apt-get remove -y -qq prong libprong1 libprong-dev python3-prong >/dev/null; rm -rf "$tmp"' EXIT
 export DEBIAN_FRONTEND=noninteractive
 apt-get install -y -qq --no-install-recommends "$out"/libprong1_*.deb "$out"/libprong-dev_*.deb \
-	"$out"/prong_*.deb >/dev/null
+	"$out"/prong_*.deb "$out"/python3-prong_*.deb >/dev/null
 tools/readme-example.sh > "$tmp/example.c"
 cd "$tmp"
 # shellcheck disable=SC2046
@@ -36,4 +37,5 @@ ldd example | grep libprong
 cc -o example-static example.c -static $(pkg-config --cflags --libs --static prong)
 ./example-static | tail -1
 /usr/bin/prong -k echo ::: it runs
+/usr/bin/python3 -c "import prong; print(sorted(prong.map(abs, [-1, 2])))"
 man -w 3 prong_submit 1 prong >/dev/null 2>&1 || dpkg -L libprong-dev | grep -q 'man3/prong_submit.3'
