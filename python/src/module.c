@@ -18,10 +18,14 @@ static void flush_one(const char *name)
 	Py_XDECREF(r);
 }
 
+/* The exception that a task has just raised is not to be lost over it. */
 void flush_streams(void)
 {
+	PyObject *t, *x, *tb;
+	PyErr_Fetch(&t, &x, &tb);
 	flush_one("stdout");
 	flush_one("stderr");
+	PyErr_Restore(t, x, tb);
 }
 
 static PyObject *mod_flush(PyObject *m, PyObject *no)

@@ -138,7 +138,7 @@ static void say_error(struct loop *l, int kind, uint64_t id)
 		PyErr_Clear();
 	if (!packed || value_encode(&v, packed) != 0) {
 		PyErr_Clear();
-		const char text[] = "the exception could not be described";
+		static const char text[] = "the exception could not be described";
 		v = (struct value){ .tag = TAG_STR, .nseg = 1, .seg = v.few, .len = sizeof text - 1 };
 		v.few[0] = (struct seg){ text, sizeof text - 1 };
 		v.seg = v.few;
