@@ -155,7 +155,7 @@ class Pool:
     def running(self) -> int:
         """How many tasks run now."""
         self._turn(0)
-        return 0 if self._closed else int(self._eng.singles)
+        return len(self._calls) - len(self._waiting)
 
     @property
     def waiting(self) -> int:

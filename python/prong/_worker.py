@@ -85,10 +85,11 @@ def _reseed_numpy() -> None:
 
 
 def _line_buffered() -> None:
-    """A killed worker loses what its streams hold: let them hold no whole line."""
+    """A killed worker loses what its streams hold: let them hold no whole line; and let the
+    lines of several workers not mix."""
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+            stream.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
         except (AttributeError, ValueError, OSError):
             pass  # a replaced stream, or none
 

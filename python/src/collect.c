@@ -61,8 +61,12 @@ static void replied(struct worker *w, const struct header *h)
 static void took(struct worker *w, uint64_t tail)
 {
 	atomic_store(&w->rep.pos->tail, tail);
-	if (atomic_load(&w->ctl->wants_space))
-		worker_ring(w);
+	/* once, when there is enough to be worth a switch; an empty ring always is */
+	if (atomic_load(&w->ctl->wants_space) && ring_free(&w->rep) >= w->rep.size / 2 &&
+	    atomic_exchange(&w->ctl->wants_space, 0)) {
+		atomic_fetch_add(&w->ctl->wake, 1);
+		wake_all(&w->ctl->wake);
+	}
 }
 
 /* The next part of a big one.  1: more may follow at once. */
@@ -99,6 +103,18 @@ static int take_stream(struct worker *w, PyObject *events, PyObject *sink)
 	return reply(w->eng, &h, obj, events, sink) == 0 ? 1 : -1;
 }
 
+static int take_compact(struct worker *w, uint64_t tail, PyObject *events, PyObject *sink)
+{
+	struct compact c;
+	memcpy(&c, ring_at(&w->rep, tail), sizeof c);
+	struct header h = { .id = c.id & COMPACT_ID, .kind = SAY_RESULT };
+	PyObject *obj = value_decode((int)((c.id & ~COMPACT) >> COMPACT_SHIFT), 0,
+	                             (const unsigned char *)&c.num, sizeof c.num);
+	took(w, tail + sizeof c);
+	replied(w, &h);
+	return reply(w->eng, &h, obj, events, sink) == 0 ? 1 : -1;
+}
+
 /* 1: took something; 0: nothing (whole) there. */
 static int take_reply(struct worker *w, PyObject *events, PyObject *sink)
 {
@@ -108,6 +124,9 @@ static int take_reply(struct worker *w, PyObject *events, PyObject *sink)
 	if (!ring_used(&w->rep))
 		return 0;
 	uint64_t tail = atomic_load_explicit(&w->rep.pos->tail, memory_order_relaxed);
+	memcpy(&h.id, ring_at(&w->rep, tail), sizeof h.id);
+	if (h.id & COMPACT)
+		return take_compact(w, tail, events, sink);
 	memcpy(&h, ring_at(&w->rep, tail), sizeof h);
 	size_t whole = sizeof h + padded(h.len);
 	if (whole > w->rep.size / 2) {
@@ -207,6 +226,10 @@ static int bury(struct engine *e, struct worker *w, const struct prong_result *r
 		worker_requeue(w);
 		bad = rescue_range(e, w, id, state != TASK_NONE);
 	}
+	/* What its tasks have started and left.  Its number cannot have been given away: that
+	 * takes a whole round of the system's pids since a moment ago. */
+	if (w->pid > 0)
+		kill(-w->pid, SIGKILL);
 	w->job = 0;
 	if (w->single)
 		e->singles--;
@@ -308,7 +331,7 @@ PyObject *engine_command(PyObject *self, PyObject *args, PyObject *kw)
 		r = prong_submit(e->pool, PRONG_SPEC(.argv = av, .env = ev, .cwd = cwd,
 			.in = stdin_is, .out = { .how = out, .fd = out_fd },
 			.err = { .how = err, .fd = err_fd }, .timeout_ms = timeout,
-			.tries = tries, .backoff_ms = backoff, .flags = PRONG_NEW_SESSION | PRONG_SWEEP,
+			.tries = tries, .backoff_ms = backoff, .flags = PRONG_NEW_SESSION,
 			.termseq = termseq, .tag = (void *)(uintptr_t)(id + 1)));
 	}
 	PyMem_Free(av);

@@ -265,7 +265,7 @@ static int worker_start(struct engine *e, struct worker *w, bool single, uint64_
 	bool tee = e->flags & ENGINE_TEE;
 	int64_t job = prong_submit(e->pool, PRONG_SPEC(.fn = worker_main, .arg = w, .tag = w,
 		.out = { .how = PRONG_INHERIT }, .err = { .how = tee ? PRONG_PIPE : PRONG_INHERIT },
-		.flags = PRONG_NEW_SESSION | PRONG_SWEEP));
+		.flags = PRONG_NEW_SESSION));
 	if (job < 0)
 		return (int)job;
 	w->job = job;

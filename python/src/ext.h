@@ -68,6 +68,14 @@ struct header {
 	_Atomic uint32_t state; /* of a request, see channel.h; in a pickle's own copy: nbuf */
 	uint64_t nbuf;
 };
+/* A result that is a number, True, False or None: most of what map() carries. */
+struct compact {
+	uint64_t id; /* COMPACT, the tag, the id */
+	int64_t num; /* or the bits of a double */
+};
+#define COMPACT (UINT64_C(1) << 63)
+#define COMPACT_SHIFT 56
+#define COMPACT_ID ((UINT64_C(1) << COMPACT_SHIFT) - 1)
 static inline size_t padded(uint64_t len)
 {
 	return (size_t)((len + 7) & ~UINT64_C(7));

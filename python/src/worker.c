@@ -51,9 +51,12 @@ static void wait_for_space(struct loop *l, size_t need)
 		bell(l);
 		uint32_t seen = atomic_load(&c->wake);
 		atomic_store(&c->wants_space, 1);
-		if (ring_free(&l->w->rep) < need)
-			sleep_on(&c->wake, seen, -1);
-		atomic_store(&c->wants_space, 0);
+		if (ring_free(&l->w->rep) >= need) {
+			atomic_store(&c->wants_space, 0);
+			break;
+		}
+		bell(l); /* the parent may have gone to sleep before it saw that we wait */
+		sleep_on(&c->wake, seen, -1);
 	}
 	Py_END_ALLOW_THREADS
 }
@@ -88,6 +91,36 @@ static void stream(struct loop *l, const struct value *v)
 		}
 	}
 	publish(r, at);
+}
+
+static bool say_compact(struct loop *l, uint64_t id, PyObject *r)
+{
+	struct ring *ring = &l->w->rep;
+	struct compact c = { 0 };
+	int tag = TAG_NONE, over = 0;
+	if (PyLong_CheckExact(r)) {
+		tag = TAG_INT;
+		c.num = PyLong_AsLongLongAndOverflow(r, &over);
+	} else if (PyFloat_CheckExact(r)) {
+		double d = PyFloat_AsDouble(r);
+		tag = TAG_FLOAT;
+		memcpy(&c.num, &d, sizeof d);
+	} else if (r == Py_True || r == Py_False) {
+		tag = r == Py_True ? TAG_TRUE : TAG_FALSE;
+	} else if (r != Py_None) {
+		return false;
+	}
+	if (over || id > COMPACT_ID)
+		return false;
+	c.id = COMPACT | (uint64_t)tag << COMPACT_SHIFT | id;
+	if (ring_free(ring) < sizeof c)
+		wait_for_space(l, sizeof c);
+	uint64_t at = atomic_load_explicit(&ring->pos->head, memory_order_relaxed);
+	put(ring, &at, &c, sizeof c);
+	atomic_store_explicit(&ring->pos->head, at, memory_order_release);
+	if (ring_used(ring) > ring->size / 4)
+		bell(l);
+	return true;
 }
 
 static void say(struct loop *l, int kind, uint64_t id, const struct value *v)
@@ -154,6 +187,10 @@ static void say_error(struct loop *l, int kind, uint64_t id)
 static void say_result(struct loop *l, uint64_t id, PyObject *r)
 {
 	struct value v;
+	if (r && say_compact(l, id, r)) {
+		Py_DECREF(r);
+		return;
+	}
 	if (r && value_encode(&v, r) == 0) {
 		say(l, SAY_RESULT, id, &v);
 		value_release(&v);
