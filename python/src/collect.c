@@ -88,8 +88,6 @@ static int take_stream(struct worker *w, PyObject *events, PyObject *sink)
 		return k > 0;
 	}
 	uint64_t end = (tail + 7) & ~UINT64_C(7);
-	if (atomic_load(&w->rep.pos->head) < end)
-		end = tail; /* its writer died before the padding */
 	struct header h = w->in.h;
 	PyObject *obj = NULL;
 	if (w->in.failed) {

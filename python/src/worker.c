@@ -76,21 +76,24 @@ static void stream(struct loop *l, const struct value *v)
 {
 	struct ring *r = &l->w->rep;
 	const size_t piece = r->size / 4;
-	uint64_t at = atomic_load_explicit(&r->pos->head, memory_order_relaxed);
+	uint64_t todo = v->len, at = atomic_load_explicit(&r->pos->head, memory_order_relaxed);
 	for (unsigned i = 0; i < v->nseg; i++) {
 		const char *p = v->seg[i].p;
 		for (size_t left = v->seg[i].n; left;) {
 			size_t n = left < piece ? left : piece;
 			wait_for_space(l, n + 8);
 			put(r, &at, p, n);
-			/* unaligned heads are fine in the middle of a stream */
-			atomic_store_explicit(&r->pos->head, at, memory_order_release);
-			bell(l);
 			p += n;
 			left -= n;
+			todo -= n;
+			/* the padding comes with the last byte: its reader looks for it */
+			if (todo)
+				atomic_store_explicit(&r->pos->head, at, memory_order_release);
+			else
+				publish(r, at);
+			bell(l);
 		}
 	}
-	publish(r, at);
 }
 
 static bool say_compact(struct loop *l, uint64_t id, PyObject *r)

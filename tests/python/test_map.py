@@ -88,3 +88,14 @@ def test_each_task_begins_once():
     os.close(w)
     with open(r) as f:
         assert sorted(int(line) for line in f) == list(range(100))
+
+
+def test_any_length_through_the_ring():
+    import random
+
+    dice = random.Random(5)
+    for _ in range(25):
+        sizes = [dice.choice([1, 7, 40000, 300000, 700000, 1500000]) + dice.randrange(8) for _ in range(3)]
+        v = dice.choice([list, tuple])(dice.choice([bytes, bytearray])(n) for n in sizes)
+        assert prong.map(lambda _: v, range(3), jobs=2) == [v] * 3
+        assert list(prong.imap(lambda x: x, iter([v, v]), jobs=2)) == [v] * 2
