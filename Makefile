@@ -2,7 +2,7 @@
 BUILD = build
 SOURCES = $(wildcard lib/*.c run/*.c cmd/*.c)
 
-.PHONY: all setup try check lint fmt asan tsan valgrind posix musl static abi docs deb fuzz bench \
+.PHONY: all setup try check lint fmt asan tsan valgrind posix musl static abi docs deb fuzz bench bench-lib \
   install clean
 
 all: setup
@@ -75,6 +75,9 @@ fuzz: all
 	  -Db_sanitize=address,undefined -Db_lundef=false
 	@ninja -C build-fuzz
 	PRONG=$(CURDIR)/$(BUILD)/prong ARGDUMP=$(CURDIR)/$(BUILD)/argdump tools/fuzz.sh build-fuzz $(MINUTES)
+
+bench-lib: all
+	@ninja -C $(BUILD) bench_lib && $(BUILD)/bench_lib 5 1
 
 bench: all
 	/usr/bin/python3 bench/bench.py prong=$(BUILD)/prong

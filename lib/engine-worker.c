@@ -21,6 +21,7 @@ enum {
 };
 
 static void check(struct prong *p, struct timer *t);
+static void drained(struct prong *p, struct worker *w);
 static void deadline(struct prong *p, struct timer *t);
 
 int pr_crew_open(struct prong *p)
@@ -96,6 +97,8 @@ static bool take_back(struct prong *p, struct worker *w)
 	}
 	if (any)
 		forget_payload(w);
+	if (any && !pr_inflight(w) && !w->gone)
+		drained(p, w);
 	p->hungry |= any;
 	return any;
 }
@@ -253,9 +256,11 @@ static bool tasks_wait(const struct prong *p)
 
 static int feed(struct prong *p, struct fired *f)
 {
+	struct crew *c = p->crew;
 	p->hungry = false;
 	while (tasks_wait(p)) {
 		unsigned max = depth(p);
+		c->half = max / 2;
 		int e;
 		struct worker *w = choose(p, max, &e);
 		if (!w && e == 0)
@@ -340,7 +345,7 @@ static int reap(struct prong *p, struct worker *w, struct fired *f)
 	c->queued--;
 	c->failed = 0;
 	c->last = c->cursor = w;
-	p->hungry |= pr_inflight(w) <= depth(p) / 2;
+	p->hungry |= pr_inflight(w) <= c->half;
 	p->holds = 0;
 	if (!pr_inflight(w))
 		drained(p, w);

@@ -79,7 +79,7 @@ static bool task_ok(const struct prong_spec *s)
 
 static bool is_worker(const struct prong_spec *s)
 {
-	return s->engine && !strcmp(s->engine, "worker");
+	return s->engine && *s->engine == 'w' && !strcmp(s->engine, "worker");
 }
 
 static bool what_ok(const struct prong_spec *s, bool forked)
@@ -102,9 +102,36 @@ static bool spec_ok(const struct prong_spec *s, bool forked)
 	       (!s->termseq || pr_termseq_check(s->termseq) == 0);
 }
 
+/* A task for a standing worker is small and one of very many: nothing to pack but its bytes. */
+static int task_new(struct job **out, const struct prong_spec *spec)
+{
+	bool copy = spec->task_len && !(spec->flags & PRONG_BORROW);
+	size_t at = (sizeof(struct job) + 15) / 16 * 16;
+	struct job *j = malloc(at + (copy ? spec->task_len : 0));
+	if (!j)
+		return -ENOMEM;
+	*j = (struct job){ .spec = *spec, .worker = true };
+	j->spec.engine = "worker";
+	if (copy)
+		j->spec.task = memcpy((char *)j + at, spec->task, spec->task_len);
+	if (!j->spec.tries)
+		j->spec.tries = 1;
+	*out = j;
+	return 0;
+}
+
+static bool plain_task(const struct prong_spec *s)
+{
+	return s->size == sizeof *s && is_worker(s) && task_ok(s) && !s->argv && !s->fn &&
+	       !s->termseq && (!s->task_len || s->task) && s->timeout_ms >= 0 &&
+	       s->backoff_ms >= 0 && s->task_len < SIZE_MAX / 2;
+}
+
 int pr_job_new(struct job **out, const struct prong_spec *spec, bool forked)
 {
 	struct prong_spec s = { 0 };
+	if (spec && !forked && plain_task(spec))
+		return task_new(out, spec);
 	if (!spec || spec->size < offsetof(struct prong_spec, tag) || spec->size > sizeof s)
 		return -EINVAL;
 	memcpy(&s, spec, spec->size);

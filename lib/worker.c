@@ -112,7 +112,9 @@ static int place_reply(struct worker_state *ws, size_t n)
 	struct fifo *q = &ws->desk->out;
 	for (;;) {
 		take_back_room(ws);
-		bool empty = q->head == q->tail;
+		bool empty = ws->freed == ws->next; /* all before this one are consumed */
+		if (empty) /* this one may have been moved in front of them */
+			q->tail = q->head;
 		if (!empty && q->head < q->tail ? n < q->tail - q->head : n <= q->r.size - q->head)
 			return 0;
 		if (empty || (q->head > q->tail && n < q->tail)) {
