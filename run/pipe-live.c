@@ -121,11 +121,9 @@ static int live_step(struct run *r, struct task **t)
 	size_t have = pipe_have(p), cut = 0;
 	if (have && (d->eof || have >= PIPE_EDGE || cutter_counts(p->cutter)))
 		cut = cutter_scan(p->cutter, pipe_window(p), have, d->eof);
-	if (cut && cutter_counts(p->cutter)) {
-		live_end(r, cut, t);
-	} else if (d->eof) {
-		live_end(r, have, t);
-	} else if (cut) {
+	if (d->eof && !(cut && cutter_counts(p->cutter)))
+		cut = have;
+	if (cut || d->eof) {
 		live_end(r, cut, t);
 	} else if (have >= PIPE_EDGE) {
 		size_t n = cutter_done_with(p->cutter);
