@@ -459,20 +459,56 @@ def _bar(progress: Any, total: int | None) -> Any:
     return Bar(progress, total)
 
 
-# ---- the public functions; their options are documented once, in map ----
+# ---- the public functions ----
 
 
 def map(fn: Callable[..., Any], *iterables: Iterable[Any], ordered: bool = True, **options: Any) -> list[Any]:
+    """Call fn(item) for every item, in forked workers, and return the list of results.
+
+    Workers are forked now: fn may be anything callable (lambda, closure, bound method of an open
+    model), and what the process holds in memory is there in the workers without being copied.
+    Items of sequences are not sent either; other iterables are read a little ahead and pickled.
+    With several iterables fn gets an item of each; the shortest ends it.
+
+    ordered: False gives the results in the order in which tasks end.
+    jobs: processes at once (default: the CPUs this process may use; cpus()).
+    chunk: items a worker claims at once; 'auto' measures.
+    timeout: seconds of one task; it is killed then, with TaskTimeout.
+    retries: more tries for a task that fails.
+    on_error: 'raise' the first failure at once (the rest is killed), 'return' the exception in
+        the place of the result, or 'skip' it.
+    seed: of random and numpy.random, for each task from (seed, index): the same results for any
+        number of workers.  Without it every worker has its own random numbers.
+    details: TaskResult objects (value, error, wall, cpu, max_rss ...) instead of values.
+    capture: details, with what each task wrote to stdout and stderr.
+    progress: a bar (tqdm's if installed); a string is its title.
+    initializer, initargs: called first in each worker.
+    max_tasks_per_worker: then a fresh worker.  max_rss: bytes, or like '500M': a fresh worker
+        when one has more than that between two tasks.
+    blas_threads: of BLAS and OpenMP in each worker; 'auto': its share of the CPUs; None: as is.
+    lookahead: (imap) tasks begun ahead of what the caller has taken.
+
+    A task may raise anything: the exception arrives with the worker's traceback as its cause, or
+    as TaskError (text) if it cannot be pickled.  A worker that dies, whatever of, is one TaskDied.
+    """
     return Run(fn, iterables, False, **options).run_all(ordered)
 
 
 def starmap(fn: Callable[..., Any], iterable: Iterable[Any], *, ordered: bool = True, **options: Any) -> list[Any]:
+    """map() for items that are tuples of arguments: fn(*item)."""
     return Run(fn, (iterable,), True, **options).run_all(ordered)
 
 
 def imap(fn: Callable[..., Any], *iterables: Iterable[Any], ordered: bool = True, **options: Any) -> Iterator[Any]:
+    """map() as an iterator: results as soon as they and those before them are there.
+
+    Workers start at the first next().  At most `lookahead` tasks are ahead of the caller, so a
+    generator of any length needs little memory.  close() (or dropping it) kills what runs.
+    Options as for map().
+    """
     return Run(fn, iterables, False, **options).iterate(ordered)
 
 
 def imap_unordered(fn: Callable[..., Any], *iterables: Iterable[Any], **options: Any) -> Iterator[Any]:
+    """imap() with results in the order in which tasks end."""
     return Run(fn, iterables, False, **options).iterate(False)
