@@ -20,9 +20,8 @@ import _prong
 
 from . import _errors
 from ._cpus import cpus
-from ._map import (BAD, DEATHS_MAX, DIED, ENDED, ERROR, INIT_FAILED, RESULT, check_seconds, describe,
-                   rss_kb)
-from ._worker import Entry
+from ._map import BAD, DEATHS_MAX, DIED, ENDED, ERROR, INIT_FAILED, RESULT, check_seconds, rss_kb
+from ._worker import Entry, describe
 
 UNREADABLE = 7
 SPIN_US = 50
@@ -51,7 +50,7 @@ def _python_exit() -> None:
 threading._register_atexit(_python_exit)  # type: ignore[attr-defined]
 
 
-class Future(_BaseFuture):
+class Future(_BaseFuture):  # type: ignore[type-arg]
     """A concurrent.futures.Future whose task can be cancelled while it runs."""
 
     _state_of_pool: _State | None = None
@@ -503,6 +502,18 @@ class Executor(_BaseExecutor):
         if state.ready:
             state.deliver()
         return f
+
+    def start(self) -> Executor:
+        """Fork all workers now, not one by one as tasks come: before threads are started, say.
+        Returns itself."""
+        state = self._pool
+        with state.lock:
+            if not state.shutdown and state.broken is None:
+                state.start_workers(state.jobs)
+                if state.thread is None:
+                    state._start_thread()
+        state.deliver()
+        return self
 
     def map(
         self,

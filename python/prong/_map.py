@@ -392,7 +392,7 @@ class Run:
         nothing = object()
         self.open(autoquit=False)
         while True:
-            if lazy and not exhausted:
+            if self.source is not None and not exhausted:
                 for item in islice(self.source, max(0, window - (sent - given))):
                     self.args[sent] = item
                     self.eng.put(sent, item)

@@ -80,7 +80,7 @@ class Pool:
         self._ended: deque[TaskResult] = deque()
         self._next = 0
         self._closed = False
-        run._again = self._again  # type: ignore[method-assign]
+        run._again = self._again  # type: ignore[method-assign,assignment]
         run._item = lambda i: self._calls[i][1]  # type: ignore[method-assign]
         run.star = True
 

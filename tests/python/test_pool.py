@@ -173,3 +173,15 @@ def test_fork():
     os.close(w)
     with open(r) as f:
         assert sorted(f.read()) == list("01234")
+
+
+def test_start_forks_at_once():
+    with prong.Executor(2).start() as ex:
+        end = time.monotonic() + 20
+        pids = set()
+        while len(pids) < 2 and time.monotonic() < end:
+            pids = set(ex._pool.eng.pids())
+        assert len(pids) == 2
+        assert {ex.submit(os.getpid).result() for _ in range(20)} <= pids
+    with prong.Executor(2).start():
+        pass
