@@ -307,6 +307,16 @@ SETTER(set_compress)
 	return set_string(cfg, o, value);
 }
 
+SETTER(set_sql)
+{
+	if (cfg->sql && strcmp(cfg->sql + (*cfg->sql == '+'), value + (*value == '+')) != 0)
+		return bad_value(o, value, "master and worker need the same DBURL");
+	cfg->sql = cfg->sql && *cfg->sql == '+' ? cfg->sql : value;
+	cfg->sql_master |= (o->value & 1) != 0;
+	cfg->sql_worker |= (o->value & 2) != 0;
+	return 0;
+}
+
 SETTER(set_template)
 {
 	const char *eq = strchr(value, '=');

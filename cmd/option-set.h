@@ -21,6 +21,7 @@ SETTER(set_rpl);
 SETTER(set_parens);
 SETTER(set_output);
 SETTER(set_resume);
+SETTER(set_sql);     /* o->value: 1 master, 2 worker, 3 both */
 SETTER(set_compress); /* the string at o->at, and --compress */
 SETTER(set_template);
 SETTER(set_summary);

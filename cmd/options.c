@@ -199,7 +199,7 @@ static int parse_defaults(struct config *cfg, const struct words *from, struct w
 static int be_semaphore(struct config *cfg)
 {
 	static char *nothing[] = { "" };
-	cfg->semaphore |= cfg->sem_wait && !cfg->ncommand;
+	cfg->semaphore |= cfg->sem_wait && !cfg->ncommand && !cfg->sql;
 	if (!cfg->semaphore)
 		return 0;
 	if (!cfg->ncommand != cfg->sem_wait) {
@@ -240,6 +240,10 @@ static int check(const struct config *cfg)
 	if (cfg->compress && cfg->output == OUTPUT_LINE && cfg->results) {
 		warn("--compress does not go with --line-buffer --results: those files are written as "
 		     "lines come");
+		return -1;
+	}
+	if (cfg->sql && (cfg->pipe || cfg->results || cfg->resume)) {
+		warn("--sqlmaster and --sqlworker go with neither --pipe nor --results nor --resume");
 		return -1;
 	}
 	if (cfg->cleanup && !cfg->ntemplates) {
@@ -285,6 +289,17 @@ static bool called_as(const char *argv0, const char *name)
 	return argv0 && !strcmp(slash ? slash + 1 : argv0, name);
 }
 
+/* --sqlworker: nothing is read. */
+static void values_from_table(struct config *cfg)
+{
+	static char *const none[] = { NULL };
+	static struct input_spec in;
+	in = (struct input_spec){ .kind = INPUT_ARGS, .values = none };
+	cfg->inputs = &in;
+	cfg->ninputs = 1;
+	cfg->header = false;
+}
+
 int options_parse(struct config *cfg, int argc, char **argv)
 {
 	static struct config first;
@@ -326,7 +341,9 @@ int options_parse(struct config *cfg, int argc, char **argv)
 		cfg->header = false;
 		cfg->header_files = true;
 	}
-	if (results_kind(cfg) > RESULTS_FILES && !cfg->tty)
+	if (cfg->sql_worker && !cfg->sql_master)
+		values_from_table(cfg);
+	if ((results_kind(cfg) > RESULTS_FILES || cfg->sql) && !cfg->tty)
 		cfg->output = OUTPUT_GROUP; /* records are made of whole outputs */
 	if (cfg->latest && cfg->output == OUTPUT_GROUP && results_kind(cfg) <= RESULTS_FILES)
 		cfg->output = OUTPUT_LINE;

@@ -128,6 +128,8 @@ struct config {
 	const char **templates; /* --template FILE=NAME */
 	size_t ntemplates;
 	bool cleanup;          /* --cleanup: remove what was filled in */
+	const char *sql;       /* a DBURL */
+	bool sql_master, sql_worker;
 	bool latest;           /* --latest-line */
 	bool compress;
 	const char *compress_program, *decompress_program; /* NULL: the first there is */

@@ -161,10 +161,26 @@ static void plain_stream(struct run *r, const struct squeezed *z, struct record_
 		run_fail(r, NULL);
 }
 
-/* The job as a record of the table. */
-static void print_record(struct run *r, struct task *t, const struct prong_result *res)
+static int record_into_table(struct run *r, const struct record *rec)
 {
-	struct output o = { .seq = t->nth, .fd = { -1, -1 } };
+	struct output o = { .seq = rec->task->nth, .fd = { -1, -1 } };
+	int e = table_record(r->table, rec, &o.mem[0], &o.fd[0], &o.len[0]);
+	if (e != 0)
+		warn("job %llu: cannot be written into '%s': %s",
+		     (unsigned long long)rec->task->seq, r->cfg->results, prong_strerror(e));
+	run_check_sink(r, sink_done(r->sink, &o));
+	return e;
+}
+
+static int record_into_database(struct run *r, const struct record *rec)
+{
+	return r->cfg->sql ? database_done(r->db, rec) : database_add(r->db, rec);
+}
+
+/* The job as a record of a table or database. */
+static void record_job(struct run *r, struct task *t, const struct prong_result *res,
+                       int (*into)(struct run *r, const struct record *rec))
+{
 	const char *command = builder_command(&r->b, t);
 	struct record rec = {
 		.task = t, .result = res, .command = command,
@@ -175,13 +191,8 @@ static void print_record(struct run *r, struct task *t, const struct prong_resul
 	};
 	for (int i = 0; i < 2; i++)
 		plain_stream(r, t->squeezed[i], &rec.stream[i]);
-	int e = table_record(r->table, &rec, &o.mem[0], &o.fd[0], &o.len[0]);
-	if (e != 0) {
-		warn("job %llu: cannot be written into '%s': %s", (unsigned long long)t->seq,
-		     r->cfg->results, prong_strerror(e));
+	if (into(r, &rec) != 0)
 		run_fail(r, NULL);
-	}
-	run_check_sink(r, sink_done(r->sink, &o));
 	for (int i = 0; i < 2; i++)
 		if (t->squeezed[i] && rec.stream[i].fd >= 0)
 			close(rec.stream[i].fd);
@@ -191,12 +202,15 @@ static void print_record(struct run *r, struct task *t, const struct prong_resul
 static void give_output(struct run *r, struct task *t, const struct prong_result *res)
 {
 	struct output none = { .seq = t->nth, .fd = { -1, -1 } };
-	if (!r->table)
+	bool recorded = res->how != PRONG_CANCELLED || !r->ended;
+	if (recorded && r->table)
+		record_job(r, t, res, record_into_table);
+	if (recorded && r->db)
+		record_job(r, t, res, record_into_database);
+	if (!r->table && (!r->db || r->cfg->sql))
 		print_output(r, t, res);
-	else if (res->how == PRONG_CANCELLED && r->ended)
+	else if (!recorded || !r->table)
 		run_check_sink(r, sink_done(r->sink, &none));
-	else
-		print_record(r, t, res);
 }
 
 static void not_started(struct run *r, struct task *t, const struct prong_result *res)

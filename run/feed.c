@@ -67,11 +67,28 @@ static int read_block(struct run *r, struct task **t)
 	return e;
 }
 
+/* --sqlworker: the next job of the database that nobody has taken. */
+static int take_one(struct run *r, struct task **t)
+{
+	struct args a;
+	uint64_t seq = 0;
+	int e = database_take(r->db, &a, &seq);
+	if (e == 1 && (*t = numbered(r, &a)))
+		(*t)->seq = seq;
+	if (e <= 0)
+		input_ended(r, 0);
+	if (e < 0)
+		run_fail(r, NULL);
+	return e == 1;
+}
+
 /* 1 and *t (or NULL: skipped), 0: over, -EAGAIN: not yet, -EBUSY: nor before a job has read. */
 static int read_one(struct run *r, struct task **t)
 {
 	struct args a;
 	*t = NULL;
+	if (r->taking)
+		return take_one(r, t);
 	int e = r->pipe ? read_block(r, t) : pack_next(r->pack, &a);
 	if (e == 1 && !r->pipe)
 		*t = numbered(r, &a);

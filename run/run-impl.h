@@ -3,6 +3,7 @@
 #define RUN_RUN_IMPL_H
 
 #include "gate.h"
+#include "database.h"
 #include "fill.h"
 #include "halt.h"
 #include "joblog.h"
@@ -29,6 +30,8 @@ struct run {
 	struct joblog *log;
 	struct results *results;  /* files that jobs write into; NULL: none */
 	struct fill *fill;        /* --template; NULL: none */
+	struct database *db;      /* --results FILE.sqlite, --sqlmaster, --sqlworker */
+	bool taking;              /* tasks come from the database */
 	struct latest *latest;    /* --latest-line; NULL: not asked for */
 	struct squeezer *squeezer; /* --compress; NULL: none */
 	struct table *table;      /* --results FILE.csv ...; the sink writes into it */

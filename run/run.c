@@ -253,7 +253,7 @@ static int clockwork(struct run *r)
 {
 	double wait = -1, now;
 	bool file = r->cfg->jobs && jobs_is_file(r->cfg->jobs);
-	if (!r->progress && !r->cfg->timeout.percent && !file && r->delay <= 0 &&
+	if (!r->db && !r->progress && !r->cfg->timeout.percent && !file && r->delay <= 0 &&
 	    !r->gate.used && r->cfg->block_timeout <= 0)
 		return -1;
 	now = timing_now();
@@ -261,6 +261,8 @@ static int clockwork(struct run *r)
 	if (r->pipe)
 		sooner(&wait, pipe_wait(r->pipe, now));
 	sooner(&wait, gate_tick(r, now));
+	if (r->db)
+		sooner(&wait, 1); /* its transaction ends */
 	if (file) {
 		look_at_jobs_file(r, now);
 		sooner(&wait, jobs_look);
@@ -292,6 +294,8 @@ static void loop(struct run *r)
 		if (over(r))
 			return;
 		run_check_sink(r, sink_flush(r->sink));
+		if (r->db && database_flush(r->db, false) != 0)
+			run_fail(r, NULL);
 		int ms = clockwork(r);
 		if (r->wants_total && !r->input_over && !r->input_watched && feed_look_ahead(r))
 			ms = 0;
@@ -344,6 +348,52 @@ static void dry_run(struct run *r, unsigned jobs)
 			handle(r, ev);
 	}
 	buf_free(&text);
+}
+
+/* --sqlmaster: every job becomes a row, none is run. */
+static void put_jobs(struct run *r)
+{
+	struct task *t;
+	for (;;) {
+		while (!r->no_more && (t = feed_next(r))) {
+			if (database_put(r->db, t, builder_command(&r->b, t)) != 0)
+				run_fail(r, NULL);
+			task_free(t);
+		}
+		const struct prong_event *ev;
+		if (r->input_over || r->no_more)
+			break;
+		if (prong_wait(r->pool, &ev, -1) == 1)
+			handle(r, ev);
+	}
+	if (database_flush(r->db, true) != 0)
+		run_fail(r, NULL);
+}
+
+/* --wait: until workers have ended all of them. */
+static void wait_for_workers(struct run *r)
+{
+	const struct prong_event *ev;
+	int64_t open = 1;
+	while (!r->no_more && (open = database_open_rows(r->db)) > 0)
+		if (prong_wait(r->pool, &ev, 500) == 1)
+			handle(r, ev);
+	if (open < 0)
+		run_fail(r, NULL);
+}
+
+static void sql_jobs(struct run *r)
+{
+	if (r->cfg->sql_master)
+		put_jobs(r);
+	if (r->cfg->sql_worker && !r->no_more) {
+		r->taking = true;
+		r->input_over = false;
+		r->seq = 0;
+		loop(r);
+	}
+	if (r->cfg->sem_wait && !r->cfg->sql_worker)
+		wait_for_workers(r);
 }
 
 /* ---- setting up and ending ---- */
@@ -422,6 +472,18 @@ static bool open_squeezer(struct run *r, unsigned jobs)
 	return r->squeezer != NULL;
 }
 
+static bool open_database(struct run *r)
+{
+	const struct config *cfg = r->cfg;
+	const struct names *names = inputs_header(r->in);
+	bool results = results_kind(cfg) == RESULTS_DATABASE;
+	if (cfg->sql)
+		r->db = database_url(cfg->sql, cfg->sql_master, names);
+	else if (results)
+		r->db = database_results(cfg, names);
+	return r->db || (!cfg->sql && !results);
+}
+
 static bool set_up(struct run *r, unsigned jobs)
 {
 	const struct config *cfg = r->cfg;
@@ -458,6 +520,8 @@ static bool set_up(struct run *r, unsigned jobs)
 		return false;
 	if (cfg->latest && !cfg->dry_run)
 		r->latest = latest_new(cfg, STDOUT_FILENO);
+	if (!cfg->dry_run && !open_database(r))
+		return false;
 	if (cfg->ntemplates && !cfg->dry_run && !(r->fill = fill_new(cfg, inputs_header(r->in))))
 		return false;
 	if (cfg->joblog && !cfg->dry_run && !(r->log = joblog_open(cfg->joblog, cfg->resume != RESUME_NO)))
@@ -479,6 +543,7 @@ static void tear_down(struct run *r)
 		joblog_close(r->log);
 	results_free(r->results);
 	table_free(r->table);
+	(void)database_close(r->db);
 	latest_free(r->latest);
 	fill_free(r->fill);
 	if (r->sink)
@@ -511,7 +576,12 @@ static void run_jobs(struct run *r)
 {
 	if (r->cfg->open_tty)
 		terminal_take(r->host);
-	loop(r);
+	if (r->cfg->sql)
+		sql_jobs(r);
+	else
+		loop(r);
+	if (r->db && database_flush(r->db, true) != 0)
+		run_fail(r, NULL);
 	if (r->cfg->open_tty)
 		terminal_give(r->host);
 }

@@ -1,0 +1,28 @@
+/* database.h - a table of jobs in an SQLite file: --results FILE.sqlite, --sqlmaster and kin. */
+#ifndef RUN_DATABASE_H
+#define RUN_DATABASE_H
+
+#include "record.h"
+
+struct database;
+
+/* What Exitval says of a row that has not ended. */
+enum { DATABASE_READY = -1000, DATABASE_TAKEN = -1220 };
+
+/* --results FILE.sqlite.  NULL after warn(), also where prong was built without SQLite. */
+struct database *database_results(const struct config *cfg, const struct names *names);
+/* A DBURL.  fresh: for a master: the table is made new unless the URL begins with '+'. */
+struct database *database_url(const char *url, bool fresh, const struct names *names);
+/* All: 0, or -1 after warn(). */
+int database_add(struct database *d, const struct record *r);    /* a job that has ended */
+int database_put(struct database *d, const struct task *t, const char *command); /* one to run */
+/* Take one that is ready.  1: *a (until the next call) and *seq; 0: there is none. */
+int database_take(struct database *d, struct args *a, uint64_t *seq);
+int database_done(struct database *d, const struct record *r);   /* the row of a taken one */
+/* Rows that have not ended; -1 after warn(). */
+int64_t database_open_rows(struct database *d);
+/* Make what was written visible to others; now and then, or at once. */
+int database_flush(struct database *d, bool now);
+int database_close(struct database *d);
+
+#endif
