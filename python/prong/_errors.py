@@ -142,17 +142,18 @@ class TaskError(Exception):
         return type(self), (str(self), self.type_name, self.text, self.traceback)
 
 
-class RemoteTraceback(Exception):
-    """The traceback of a worker, as the cause of the exception it belongs to."""
+try:  # what asks the standard pool's exceptions for their cause finds it here too
+    from concurrent.futures.process import _RemoteTraceback as RemoteTraceback
+except ImportError:
 
-    def __init__(self, tb: str) -> None:
-        self.tb = tb
+    class RemoteTraceback(Exception):  # type: ignore[no-redef]
+        """The traceback of a worker, as the cause of the exception it belongs to."""
 
-    def __str__(self) -> str:
-        return self.tb
+        def __init__(self, tb: str) -> None:
+            self.tb = tb
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.tb,)
+        def __str__(self) -> str:
+            return self.tb
 
 
 def unpack_error(packed: Any) -> BaseException:
