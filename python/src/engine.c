@@ -328,12 +328,22 @@ static bool replies(const struct engine *e)
 	return false;
 }
 
+/* May a request that goes out in pieces go on? */
+static bool may_pour(const struct engine *e)
+{
+	for (unsigned i = 0; i < e->nseats; i++)
+		if (e->workers[i].out && e->workers[i].ctl &&
+		    ring_free(&e->workers[i].req) >= e->workers[i].req.size / 2)
+			return true;
+	return false;
+}
+
 /* Without the GIL.  Only shared memory is looked at; the maps live as long as `sleepers`. */
 static bool spin(struct engine *e, int us)
 {
 	int64_t until = now_ns() + us * INT64_C(1000);
 	bool found;
-	while (!(found = replies(e)) && now_ns() < until)
+	while (!(found = replies(e) || may_pour(e)) && now_ns() < until)
 		for (int i = 0; i < 20; i++)
 			relax();
 	return found;
@@ -399,7 +409,7 @@ static int rest(struct engine *e, int64_t until)
 	if (!found && ns > 0) {
 		atomic_store(&e->common->armed, 1);
 		atomic_thread_fence(memory_order_seq_cst);
-		if (!replies(e))
+		if (!replies(e) && !may_pour(e))
 			nap(e, ns);
 		atomic_store(&e->common->armed, 0);
 		eat_bell(e);

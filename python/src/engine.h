@@ -8,7 +8,7 @@
 
 /* ---- what parent and worker share ---- */
 
-enum { REQ_SIZE = 128 * 1024, REP_SIZE = 1024 * 1024 };
+enum { REQ_SIZE = 512 * 1024, REP_SIZE = 1024 * 1024 };
 
 enum request_kind {
 	ASK_ITEM,  /* fn(item) */
