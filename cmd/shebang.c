@@ -7,6 +7,7 @@
 #include "template.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -81,8 +82,7 @@ int shebang_expand(int *argc, char ***argv)
 	line.n = to.n = 0;
 	if (*argc < 2)
 		return 0;
-	memccpy(first, (*argv)[1], ' ', sizeof first - 1);
-	first[strcspn(first, " ")] = '\0';
+	snprintf(first, sizeof first, "%.*s", (int)strcspn((*argv)[1], " "), (*argv)[1]);
 	if (!is_option(first, &wrap))
 		return 0;
 	if (first_line(&line, *argc, *argv, &i) != 0)

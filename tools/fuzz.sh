@@ -15,11 +15,13 @@ for target in "$build"/tests/fuzz/fuzz_*; do
 	leaks=1
 	[ "$name" = options ] && leaks=0 # they live as long as the process, which is one command
 	# what is found goes to the build; the corpus in the tree is only read
-	ASAN_OPTIONS=detect_leaks=$leaks "$target" -max_total_time="$seconds" -timeout=10 \
+	report=$build/findings/$name-report # standard error is what the target of the options reads
+	ASAN_OPTIONS=detect_leaks=$leaks:log_path=$report UBSAN_OPTIONS=log_path=$report "$target" -max_total_time="$seconds" -timeout=10 \
 		-rss_limit_mb=2048 \
 		-max_len=4096 -print_final_stats=1 -artifact_prefix="$build/findings/$name-" \
 		"$found" "tests/fuzz/corpus/$name" >"$build/findings/$name.log" 2>&1 || {
 		tail -40 "$build/findings/$name.log"
+		cat "$report"* 2>/dev/null
 		exit 1
 	}
 	sed -n 's/^stat::number_of_executed_units: */  tries: /p' "$build/findings/$name.log"
