@@ -22,12 +22,13 @@ enum {
 
 void pr_worker_look(struct prong *p, struct worker *w)
 {
-	if (w->gone || !pr_peek(w->pid, w->exit.fd, true, &w->cert))
+	bool keep = w->why != 0;
+	if (w->gone || !pr_peek(w->pid, w->exit.fd, keep, &w->cert))
 		return;
 	/* As long as it is a zombie its group cannot be another's. */
-	if (w->why)
+	if (keep)
 		pr_kill_group(w->pid, SIGKILL);
-	if (w->cert.how != PRONG_LOST)
+	if (keep && w->cert.how != PRONG_LOST)
 		pr_reap(w->pid);
 	w->gone = true;
 	pr_ev_end(p->ev, &w->exit);
