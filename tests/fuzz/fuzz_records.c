@@ -6,15 +6,20 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* The records of a plain cut, each NUL-terminated; what follows a NUL byte in one is lost, as no
- * argument can hold it. */
+/* The records of a plain cut, each NUL-terminated; a NUL byte in one becomes \0, as no argument can
+ * hold it. */
 static void plain_cut(const char *data, size_t size, const struct config *cfg, struct buf *out)
 {
 	const char *at = data, *end = data + size;
 	while (at < end) {
 		const char *to = memmem(at, (size_t)(end - at), cfg->delim, cfg->delim_len);
 		size_t n = (size_t)((to ? to : end) - at);
-		buf_add(out, at, strnlen(at, n));
+		for (size_t i = 0; i < n; i++) {
+			if (at[i])
+				buf_chr(out, at[i]);
+			else
+				buf_str(out, "\\0");
+		}
 		buf_add(out, "", 1);
 		at += n + cfg->delim_len;
 	}
