@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import sys
 import threading
 import time
@@ -142,12 +143,13 @@ class _State:
         f._call = call
         f._state_of_pool = self
         self.futures[f._id] = f
+        standing = True
         try:
             self.eng.call(f._id, call)
         except BaseException as e:
-            self._submit_unpicklable(f, call, e)
+            standing = self._submit_unpicklable(f, call, e)
         live = self.eng.live
-        if live < self.jobs and live < len(self.futures):
+        if standing and live < self.jobs and live < len(self.futures):
             self.start_workers(1)
         if self.thread is None:
             self._start_thread()
@@ -155,7 +157,8 @@ class _State:
             self.idle.set()
         return f
 
-    def _submit_unpicklable(self, f: Future, call: tuple[Any, ...], why: BaseException) -> None:
+    def _submit_unpicklable(self, f: Future, call: tuple[Any, ...], why: BaseException) -> bool:
+        """True: a standing worker can do it; False: it gets a process of its own."""
         if not isinstance(why, Exception):
             self.futures.pop(f._id, None)
             raise why
@@ -165,6 +168,8 @@ class _State:
             self.eng.call(f._id, (_load_and_call, (cloudpickle.dumps(call, 5),), {}))
         except Exception:
             self._fork_for(f._id)
+            return False
+        return True
 
     def _fork_for(self, index: int) -> None:
         self.to_fork.append(index)
@@ -275,6 +280,7 @@ class _State:
         """An initializer failed: nothing can run here any more."""
         if self.broken is None:
             self.broken = why
+            _base.LOGGER.critical("Exception in initializer:", exc_info=why)
         futures, self.futures = self.futures, {}
         for f in futures.values():
             error = BrokenProcessPool(f"a worker of the executor cannot begin: {describe(why)}")
@@ -412,6 +418,31 @@ def _serve(state: _State) -> None:
     _all.discard(state)
 
 
+class Worker:
+    """A worker process, as far as others may touch it."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def is_alive(self) -> bool:
+        try:
+            with open(f"/proc/{self.pid}/stat") as f:
+                return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    def terminate(self) -> None:
+        os.kill(self.pid, signal.SIGTERM)
+
+    def join(self, timeout: float | None = None) -> None:
+        end = None if timeout is None else time.monotonic() + timeout
+        while self.is_alive() and (end is None or time.monotonic() < end):
+            time.sleep(0.005)
+
+
 def _process_chunk(fn: Callable[..., Any], chunk: list[tuple[Any, ...]]) -> list[Any]:
     return [fn(*args) for args in chunk]
 
@@ -502,6 +533,22 @@ class Executor(_BaseExecutor):
         if state.ready:
             state.deliver()
         return f
+
+    # Names that programs and tests take from ProcessPoolExecutor, though they are private there.
+
+    @property
+    def _broken(self) -> Any:
+        why = self._pool.broken
+        return describe(why) if why is not None else False
+
+    @property
+    def _processes(self) -> dict[int, Worker]:
+        eng = self._pool.eng
+        return {} if eng.closed else {pid: Worker(pid) for pid in eng.pids()}
+
+    @property
+    def _executor_manager_thread(self) -> threading.Thread | None:
+        return self._pool.thread
 
     def start(self) -> Executor:
         """Fork all workers now, not one by one as tasks come: before threads are started, say.
