@@ -531,7 +531,7 @@ static void deadline(struct prong *p, struct timer *t)
 	for (uint32_t n = w->reaped; n != w->given && !w->gone; n++) {
 		int64_t ms = (*job_at(w, n))->spec.timeout_ms;
 		int64_t end = (j && n == r ? since : now) + ms * PR_MS;
-		if (ms && end <= now)
+		if (ms && j && end <= now) /* only what runs can be over */
 			stop_running(p, w, j->id, PRONG_TIMEDOUT);
 		else if (ms && end < at)
 			at = end;

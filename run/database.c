@@ -301,14 +301,20 @@ static int write_later(struct database *d, const struct record *r, sqlite3_int64
 	return e;
 }
 
+/* To the millisecond, as the job log has them. */
+static double seconds(int64_t ns)
+{
+	int64_t ms = ns / 1000000;
+	return (double)ms / 1000;
+}
+
 static void bind_facts(sqlite3_stmt *s, const struct record *r, const char *host, int at)
 {
 	int val, sig;
 	record_ending(r->result, &val, &sig);
 	sqlite3_bind_text(s, at, host, -1, SQLITE_TRANSIENT);
-	sqlite3_bind_double(s, at + 1, (double)(r->result->start_ns / 1000000) / 1000);
-	sqlite3_bind_double(s, at + 2,
-	                    (double)((r->result->end_ns - r->result->start_ns) / 1000000) / 1000);
+	sqlite3_bind_double(s, at + 1, seconds(r->result->start_ns));
+	sqlite3_bind_double(s, at + 2, seconds(r->result->end_ns - r->result->start_ns));
 	sqlite3_bind_int64(s, at + 3, r->send);
 	sqlite3_bind_int64(s, at + 4, r->receive);
 	sqlite3_bind_int(s, at + 5, val);
@@ -339,7 +345,7 @@ static int finish(struct database *d, sqlite3_stmt *s, int e)
 
 int database_add(struct database *d, const struct record *r)
 {
-	int64_t later[2];
+	int64_t later[2] = { 0, 0 };
 	if (ready(d, r->task) != 0 || begin(d) != 0)
 		return -1;
 	sqlite3_bind_int64(d->insert, 1, (sqlite3_int64)r->task->seq);
@@ -428,7 +434,7 @@ int database_take(struct database *d, struct args *a, uint64_t *seq)
 int database_done(struct database *d, const struct record *r)
 {
 	char host[256] = "";
-	int64_t later[2];
+	int64_t later[2] = { 0, 0 };
 	gethostname(host, sizeof host - 1);
 	if (begin(d) != 0)
 		return -1;
