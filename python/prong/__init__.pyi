@@ -1,7 +1,8 @@
 from ._command import CommandFailed as CommandFailed, CommandResult as CommandResult
 from ._command import commands as commands, run as run
 from ._cpus import cpus as cpus
-from ._errors import Certificate as Certificate, RemoteTraceback as RemoteTraceback
+from ._errors import Certificate as Certificate
+from ._errors import RemoteTraceback as RemoteTraceback
 from ._errors import TaskDied as TaskDied, TaskError as TaskError, TaskResult as TaskResult
 from ._errors import TaskTimeout as TaskTimeout
 from ._executor import Executor as Executor, Future as Future

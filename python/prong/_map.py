@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from itertools import islice
-from typing import Any, Callable, Iterable, Iterator
 
 import _prong
 
 from ._cpus import cpus
 from ._worker import Entry, describe, read_all
+
+TYPE_CHECKING = False  # typing itself costs 5 ms
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable, Iterator
 
 RESULT, ERROR, DIED, INIT_FAILED, BAD, COMMAND, ENDED = range(7)
 
