@@ -245,9 +245,11 @@ int use_parse(struct use *u, const char *s, size_t len, bool plus)
 			continue;
 		u->op = &ops[i];
 		int e = parse_param(u, s + l, len - l);
-		if (e != 0)
+		if (e > 0)
 			return e;
 		use_free(u);
+		if (e < 0)
+			return e;
 	}
 	return 0;
 }
