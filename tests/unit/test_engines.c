@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+#include "pool-rig.h"
+
 /* What a job does: sleep, say something, then exit or die by a signal. */
 struct act {
 	int ms, status, sig;
@@ -147,24 +149,11 @@ static struct engine engines[] = {
 
 /* ---- helpers ---- */
 
-static void close_pool(const struct engine *e, struct prong *p)
+static void close_engine(const struct engine *e, struct prong *p)
 {
 	prong_close(p);
-	if (!e->children)
-		return;
-	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no zombie, no child */
-	assert_int_equal(errno, ECHILD);
-}
-
-static const struct prong_event *next_done(struct prong *p)
-{
-	const struct prong_event *ev;
-	int r;
-	while ((r = prong_wait(p, &ev, 60000)) == 1)
-		if (ev->type == PRONG_DONE)
-			return ev;
-	assert_int_equal(r, -ECHILD);
-	return NULL;
+	if (e->children)
+		assert_no_children();
 }
 
 static int64_t submit(const struct engine *e, struct prong *p, struct act a)
@@ -199,7 +188,7 @@ static void every_status(void **state)
 	}
 	assert_int_equal(seen, countof(codes));
 	assert_int_equal(prong_running(p), 0);
-	close_pool(e, p);
+	close_engine(e, p);
 }
 
 static void death_has_a_name(void **state)
@@ -219,7 +208,7 @@ static void death_has_a_name(void **state)
 		assert_int_equal(killed, 1);
 		assert_int_equal(fine, 1);
 	}
-	close_pool(e, p);
+	close_engine(e, p);
 }
 
 static void each_ends_once(void **state)
@@ -240,7 +229,7 @@ static void each_ends_once(void **state)
 	}
 	for (int i = 1; i <= N; i++)
 		assert_int_equal(seen[i], 1);
-	close_pool(e, p);
+	close_engine(e, p);
 }
 
 static void never_more_than_n(void **state)
@@ -260,7 +249,7 @@ static void never_more_than_n(void **state)
 	}
 	assert_int_equal(done, 30);
 	assert_true(most >= 2);
-	close_pool(e, p);
+	close_engine(e, p);
 }
 
 static void timeouts_end_the_job_alone(void **state)
@@ -278,7 +267,7 @@ static void timeouts_end_the_job_alone(void **state)
 			fine += ev->result->how == PRONG_EXITED && ev->result->status == 0;
 	assert_int_equal(late, 1);
 	assert_int_equal(fine, 20);
-	close_pool(e, p);
+	close_engine(e, p);
 }
 
 static void a_stopped_job_is_cancelled_alone(void **state)
@@ -304,7 +293,7 @@ static void a_stopped_job_is_cancelled_alone(void **state)
 			fine += ev->result->how == PRONG_EXITED && ev->result->status == 0;
 	assert_int_equal(cancelled, 2);
 	assert_int_equal(fine, 39);
-	close_pool(e, p);
+	close_engine(e, p);
 }
 
 static void stop_all(void **state)
@@ -321,7 +310,7 @@ static void stop_all(void **state)
 	while ((ev = next_done(p)))
 		cancelled += ev->result->how == PRONG_CANCELLED;
 	assert_int_equal(cancelled, 50);
-	close_pool(e, p);
+	close_engine(e, p);
 }
 
 static void tries_until_it_works(void **state)
@@ -342,7 +331,7 @@ static void tries_until_it_works(void **state)
 	}
 	assert_int_equal(retries, 3);
 	assert_int_equal(done, 2);
-	close_pool(e, p);
+	close_engine(e, p);
 }
 
 static void a_killed_job_is_tried_again(void **state)
@@ -358,7 +347,7 @@ static void a_killed_job_is_tried_again(void **state)
 			assert_int_equal(ev->result->attempt, 3);
 	}
 	assert_int_equal(retries, 2);
-	close_pool(e, p);
+	close_engine(e, p);
 }
 
 static void what_it_says_arrives(void **state)
@@ -380,7 +369,7 @@ static void what_it_says_arrives(void **state)
 		assert_int_equal(pread(ev->result->out.fd, buf, sizeof buf, 0), 11);
 		assert_string_equal(buf, "hello there");
 	}
-	close_pool(e, p);
+	close_engine(e, p);
 }
 
 static void looking_does_not_block(void **state)
@@ -401,7 +390,7 @@ static void looking_does_not_block(void **state)
 		;
 	assert_int_equal(n, 1);
 	assert_int_equal(prong_wait(p, &ev, -1), -ECHILD);
-	close_pool(e, p);
+	close_engine(e, p);
 }
 
 static void resize(void **state)
@@ -425,7 +414,7 @@ static void resize(void **state)
 	}
 	assert_int_equal(done, 120);
 	assert_in_range(most, 3, 5);
-	close_pool(e, p);
+	close_engine(e, p);
 }
 
 static void closing_kills_what_runs(void **state)
@@ -437,7 +426,7 @@ static void closing_kills_what_runs(void **state)
 		submit(e, p, (struct act){ .ms = i % 2 ? 60000 : 1 });
 	for (int i = 0; i < 5; i++)
 		prong_wait(p, &ev, 20);
-	close_pool(e, p);
+	close_engine(e, p);
 }
 
 static void in_order_with_one_slot(void **state)
@@ -450,7 +439,7 @@ static void in_order_with_one_slot(void **state)
 	for (const struct prong_event *ev; (ev = next_done(p)); last = ev->id)
 		assert_int_equal(ev->id, last + 1);
 	assert_int_equal(last, 40);
-	close_pool(e, p);
+	close_engine(e, p);
 }
 
 /* ---- one cmocka test for each case and engine ---- */

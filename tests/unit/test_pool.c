@@ -13,29 +13,7 @@
 
 #include <cmocka.h>
 
-static struct prong *open_pool(unsigned jobs)
-{
-	struct prong *p;
-	struct prong_options o = { .size = sizeof o, .jobs = jobs };
-	assert_int_equal(prong_open(&p, &o), 0);
-	return p;
-}
-
-static void close_pool(struct prong *p)
-{
-	prong_close(p);
-	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no zombie, no child */
-	assert_int_equal(errno, ECHILD);
-}
-
-static const struct prong_event *next_done(struct prong *p)
-{
-	const struct prong_event *ev;
-	while (prong_wait(p, &ev, 20000) == 1)
-		if (ev->type == PRONG_DONE)
-			return ev;
-	return NULL;
-}
+#include "pool-rig.h"
 
 static int64_t shell(struct prong *p, const char *text, int64_t timeout_ms)
 {

@@ -18,6 +18,8 @@
 
 #include <cmocka.h>
 
+#include "pool-rig.h"
+
 static struct shared {
 	_Atomic int inits, leaves, runs, at_once, most;
 	_Atomic pid_t pids[16];
@@ -35,24 +37,6 @@ static struct prong *open_with(struct prong_options o)
 	memset(shared, 0, sizeof *shared);
 	assert_int_equal(prong_open(&p, &o), 0);
 	return p;
-}
-
-static void close_pool(struct prong *p)
-{
-	prong_close(p);
-	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no zombie, no child */
-	assert_int_equal(errno, ECHILD);
-}
-
-static const struct prong_event *next_done(struct prong *p)
-{
-	const struct prong_event *ev;
-	int r;
-	while ((r = prong_wait(p, &ev, 60000)) == 1)
-		if (ev->type == PRONG_DONE)
-			return ev;
-	assert_int_equal(r, -ECHILD);
-	return NULL;
 }
 
 static int64_t submit(struct prong *p, int (*work)(struct prong_task *), const void *task, size_t len)
