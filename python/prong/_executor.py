@@ -515,6 +515,11 @@ class Executor(_BaseExecutor):
         _gone_refs[id(state)] = self._ref
         weakref.finalize(state, _gone_refs.pop, id(state), None)
 
+    @property
+    def _broken(self) -> Any:
+        """As the standard executors have it: false, or why nothing can be submitted any more."""
+        return self._pool.broken or False
+
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         """Schedule fn(*args, **kwargs); returns its Future."""
         state = self._pool

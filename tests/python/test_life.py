@@ -174,15 +174,3 @@ assert total == {n} * 10000
 assert peak() < early + 40000, (early, peak())
 """)
     assert p.communicate(timeout=300) == ("", "")
-
-
-def test_examples():
-    path = os.path.join(os.path.dirname(__file__), "../../examples/article.py")
-    p = subprocess.run([sys.executable, "-W", "error", path], capture_output=True, text=True, timeout=60)
-    lines = p.stdout.splitlines()
-    assert p.stderr == "" and p.returncode == 0
-    assert sorted(lines[:7]) == [f"child {i}" for i in range(7)]
-    assert lines[7:] == [
-        "7 children have ended", "at most 5 of 12 ran at once", "results: [0, 1, 4]",
-        "5 different random numbers", "with a seed, always: True",
-    ]

@@ -24,11 +24,8 @@ def piece(module, name):
     return getattr(base, name)
 
 
-class Ours:
-    """In place of ThreadPoolMixin and kin; the suite asks for a context that we do not have."""
-
-    worker_count = 5
-    executor_kwargs = {}
+class Face:
+    """The suite asks for a context that we do not have."""
 
     @staticmethod
     def executor_type(max_workers=None, mp_context=None, **kwargs):
@@ -36,6 +33,13 @@ class Ours:
 
     def get_context(self):
         return None
+
+
+class Ours(Face):
+    """In place of ThreadPoolMixin and kin."""
+
+    worker_count = 5
+    executor_kwargs = {}
 
     def setUp(self):
         super().setUp()
@@ -102,4 +106,12 @@ class TestProcessPool(Ours, without(piece("test_process_pool", "ProcessPoolExecu
                                     "test_max_tasks_per_child_defaults_to_spawn_context",
                                     "test_max_tasks_early_shutdown",
                                     "test_python_finalization_error"), Case):
+    pass
+
+
+class TestInitializer(piece("test_init", "InitializerMixin"), Face, Case):
+    pass
+
+
+class TestFailingInitializer(piece("test_init", "FailingInitializerMixin"), Face, Case):
     pass
