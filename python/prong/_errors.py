@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures.process
 import os
 import pickle
 import signal as _signal
@@ -142,18 +143,9 @@ class TaskError(Exception):
         return type(self), (str(self), self.type_name, self.text, self.traceback)
 
 
-try:  # what asks the standard pool's exceptions for their cause finds it here too
-    from concurrent.futures.process import _RemoteTraceback as RemoteTraceback
-except ImportError:
-
-    class RemoteTraceback(Exception):  # type: ignore[no-redef]
-        """The traceback of a worker, as the cause of the exception it belongs to."""
-
-        def __init__(self, tb: str) -> None:
-            self.tb = tb
-
-        def __str__(self) -> str:
-            return self.tb
+# What asks the standard pool's exceptions for their cause finds it here too.
+RemoteTraceback: Any = concurrent.futures.process._RemoteTraceback
+"""The traceback of a worker, as the cause of the exception it belongs to."""
 
 
 def unpack_error(packed: Any) -> BaseException:

@@ -163,7 +163,7 @@ class _State:
             self.futures.pop(f._id, None)
             raise why
         try:
-            import cloudpickle  # type: ignore[import-untyped]
+            import cloudpickle
 
             self.eng.call(f._id, (_load_and_call, (cloudpickle.dumps(call, 5),), {}))
         except Exception:
@@ -514,11 +514,6 @@ class Executor(_BaseExecutor):
         self._ref = weakref.ref(self, gone)
         _gone_refs[id(state)] = self._ref
         weakref.finalize(state, _gone_refs.pop, id(state), None)
-
-    @property
-    def _broken(self) -> Any:
-        """As the standard executors have it: false, or why nothing can be submitted any more."""
-        return self._pool.broken or False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         """Schedule fn(*args, **kwargs); returns its Future."""

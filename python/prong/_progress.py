@@ -47,7 +47,7 @@ class Bar:
         desc = progress if isinstance(progress, str) else "prong"
         self.seen = 0
         try:
-            from tqdm.auto import tqdm  # type: ignore[import-untyped]
+            from tqdm.auto import tqdm
 
             self.bar: Any = tqdm(total=total, desc=desc)
         except ImportError:

@@ -12,7 +12,7 @@ import threading
 from concurrent.futures import Future
 from itertools import islice, starmap
 from multiprocessing import TimeoutError
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
 from ._executor import Executor
 
@@ -28,7 +28,7 @@ class AsyncResult:
 
     def __init__(
         self,
-        futures: list[Future[Any]],
+        futures: Sequence[Future[Any]],
         join: Callable[[list[Any]], Any],
         callback: Callable[[Any], object] | None,
         error_callback: Callable[[BaseException], object] | None,
@@ -55,7 +55,7 @@ class AsyncResult:
         self._finish()
 
     def _finish(self) -> None:
-        futures, self._futures = self._futures, []
+        futures, self._futures = self._futures, ()
         errors = [f.exception() if not f.cancelled() else _terminated() for f in futures]
         self._error = next((e for e in errors if e is not None), None)
         if self._error is None:
