@@ -16,15 +16,20 @@ for target in "$build"/tests/fuzz/fuzz_*; do
 	[ "$name" = options ] && leaks=0 # they live as long as the process, which is one command
 	# what is found goes to the build; the corpus in the tree is only read
 	report=$build/findings/$name-report # standard error is what the target of the options reads
-	ASAN_OPTIONS=detect_leaks=$leaks:log_path=$report UBSAN_OPTIONS=log_path=$report "$target" -max_total_time="$seconds" -timeout=10 \
-		-rss_limit_mb=2048 \
-		-max_len=4096 -print_final_stats=1 -artifact_prefix="$build/findings/$name-" \
-		"$found" "tests/fuzz/corpus/$name" >"$build/findings/$name.log" 2>&1 || {
-		tail -40 "$build/findings/$name.log"
-		cat "$report"* 2>/dev/null
-		exit 1
-	}
-	sed -n 's/^stat::number_of_executed_units: */  tries: /p' "$build/findings/$name.log"
+	: >"$build/findings/$name.log"
+	over=$(($(date +%s) + seconds))
+	while left=$((over - $(date +%s))) && [ "$left" -gt 0 ]; do
+		# anew after a million tries: what an option keeps for the process is never freed
+		ASAN_OPTIONS=detect_leaks=$leaks:log_path=$report UBSAN_OPTIONS=log_path=$report "$target" \
+			-max_total_time="$left" -runs=1000000 -timeout=10 -rss_limit_mb=2048 -max_len=4096 \
+			-print_final_stats=1 -artifact_prefix="$build/findings/$name-" \
+			"$found" "tests/fuzz/corpus/$name" >>"$build/findings/$name.log" 2>&1 || {
+			tail -40 "$build/findings/$name.log"
+			cat "$report"* 2>/dev/null
+			exit 1
+		}
+	done
+	awk '/^stat::number_of_executed_units:/ { n += $2 } END { print "  tries: " n }' "$build/findings/$name.log"
 done
 [ -n "${PRONG:-}" ] || exit 0
 end=$(($(date +%s) + seconds))
