@@ -37,7 +37,7 @@ static gboolean tick(gpointer data)
 int main(int argc, char **argv)
 {
 	struct prong *pool;
-	if (prong_open(&pool, NULL) != 0)
+	if (prong_open(&pool, NULL) != 0 || prong_fd(pool) < 0) /* -ENOTSUP: no Linux */
 		return 1;
 	for (int i = 1; i < argc; i++)
 		prong_submit(pool, PRONG_SPEC(.argv = (char *[]){ "sleep", argv[i], NULL }));

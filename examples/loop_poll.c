@@ -11,7 +11,7 @@ int main(int argc, char **argv)
 	const struct prong_event *event;
 	char buf[256];
 	int r;
-	if (prong_open(&pool, NULL) != 0)
+	if (prong_open(&pool, NULL) != 0 || prong_fd(pool) < 0) /* -ENOTSUP: no Linux */
 		return 1;
 	for (int i = 1; i < argc; i++)
 		prong_submit(pool, PRONG_SPEC(.argv = (char *[]){ "sleep", argv[i], NULL }));

@@ -18,7 +18,7 @@ def run(cmd, prong, **kw):
 def example(name, *args, prong, **kw):
     path = pathlib.Path(os.environ["EXAMPLES"]) / ("example_" + name)
     if not path.exists():
-        pytest.skip(f"{name} is not built: its library is not here")
+        pytest.skip(f"{name} is not built: its library is not here, or prong_fd() is not")
     r = run([path, *args], prong, **kw)
     assert r.returncode == 0, r
     return r.stdout
