@@ -1,6 +1,7 @@
 """Fixtures: the program under test, and an audit of what a test leaves behind."""
 import os
 import pathlib
+import re
 import subprocess
 import uuid
 
@@ -18,6 +19,13 @@ def carriers(mark):
         except OSError:
             pass
     return [p for p in found if p != os.getpid()]
+
+
+def between_names(f):
+    """POSIX has no files without names: SIGKILL may come between making and unlinking one, which
+    is empty then (docs/portability.md).  Linux has O_TMPFILE."""
+    return (os.environ.get("LIB_BACKEND") == "posix" and re.fullmatch(r"prong\w{6}", f.name)
+            and f.stat().st_size == 0)
 
 
 @pytest.fixture
@@ -40,4 +48,4 @@ def audit(tmp_path, monkeypatch):
     for pid in left:
         subprocess.run(["kill", "-9", str(pid)], check=False)
     assert not left, "processes left behind"
-    assert not list(tmpdir.iterdir()), "files left in TMPDIR"
+    assert not [f for f in tmpdir.iterdir() if not between_names(f)], "files left in TMPDIR"
