@@ -447,7 +447,7 @@ static bool open_sink(struct run *r)
 	}
 	plain.color = plain.color_failed = false;
 	plain.output = OUTPUT_GROUP;
-	r->table = table_new(&plain, inputs_header(r->in));
+	r->table = table_new(r->cfg, inputs_header(r->in)); /* which keeps it */
 	if (r->table) {
 		r->sink = sink_new(&plain, table_fd(r->table), STDERR_FILENO);
 		sink_name(r->sink, table_name(r->table));
