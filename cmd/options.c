@@ -293,9 +293,8 @@ static bool called_as(const char *argv0, const char *name)
 static void values_from_table(struct config *cfg)
 {
 	static char *const none[] = { NULL };
-	static struct input_spec in;
-	in = (struct input_spec){ .kind = INPUT_ARGS, .values = none };
-	cfg->inputs = &in;
+	cfg->inputs = xrealloc(cfg->inputs, sizeof *cfg->inputs);
+	*cfg->inputs = (struct input_spec){ .kind = INPUT_ARGS, .values = none };
 	cfg->ninputs = 1;
 	cfg->header = false;
 }

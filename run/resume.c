@@ -163,10 +163,10 @@ static void load_commands(struct resume *r, FILE *f)
 /* What stood on the command line is not looked at: the log's commands are the input. */
 static void be_the_input(struct config *cfg, const struct resume *r)
 {
-	static struct input_spec in;
 	static char *const nothing[] = { NULL };
-	in = (struct input_spec){ .kind = INPUT_ARGS, .values = r->commands, .nvalues = r->n };
-	cfg->inputs = &in;
+	cfg->inputs = xrealloc(cfg->inputs, sizeof *cfg->inputs);
+	*cfg->inputs = (struct input_spec){ .kind = INPUT_ARGS, .values = r->commands,
+		                            .nvalues = r->n };
 	cfg->ninputs = 1;
 	cfg->command = nothing;
 	cfg->ncommand = 0;
