@@ -141,8 +141,10 @@ int main(int argc, char **argv)
 	bool pipe = pipe_wanted(&cfg);
 	if ((pipe ? pipe_inputs(&in, &cfg) : inputs_open(&in, &cfg)) != 0)
 		return 255;
-	if (cfg.semaphore && (status = semaphore(&cfg)) >= 0)
+	if (cfg.semaphore && (status = semaphore(&cfg)) >= 0) {
+		inputs_close(in);
 		return status;
+	}
 	bool typed = (pipe ? pipe_uses_stdin(&cfg) : inputs_use_stdin(in)) && isatty(STDIN_FILENO);
 	if (typed && cfg.interactive)
 		die("--interactive: the values cannot be typed as well; give them by ::: or -a");
