@@ -26,7 +26,7 @@ def run(words, data=b"", **more):
 
 
 def by_bash(line, program):
-    return run(["bash", "-c", line + "\nexit ${PIPESTATUS[1]:-$?}"],
+    return run(["bash", "-c", line + "\nexit ${PIPESTATUS[-1]}"],
                env=dict(os.environ, X=program, LC_ALL="C"))
 
 
