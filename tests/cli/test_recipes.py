@@ -27,7 +27,8 @@ def files(place):
 def run(code, place, bins):
     home = place.parent / (place.name + "-home")
     home.mkdir()
-    env = {**os.environ, "HOME": str(home), "PATH": f"{bins}:{os.environ['PATH']}", "LC_ALL": "C"}
+    env = {**os.environ, "HOME": str(home), "PATH": f"{bins}:{os.environ['PATH']}", "LC_ALL": "C",
+           "SHELL": shutil.which("bash")}  # bash has exec'ed its last command: no ancestor to find
     env.pop("PARALLEL_SHELL", None)
     r = subprocess.run(["bash", "--norc", "-c", code], cwd=files(place), env=env, text=True,
                        stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
