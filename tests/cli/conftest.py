@@ -2,10 +2,16 @@
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import uuid
 
 import pytest
+
+# a shell's background and nohup start us with some of these ignored, which exec keeps
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for name in (signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+    signal.signal(name, signal.SIG_DFL)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
