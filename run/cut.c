@@ -308,8 +308,9 @@ size_t cutter_first(struct cutter *c, const char *p, size_t len, size_t from, bo
 			return 0;
 		c->at = (size_t)(nl - p) + 1;
 	}
+	bool starts = c->before || (c->kind == LITERAL && !c->end_len);
 	while ((end = next_one(c, p, len, final)))
-		if (end > from || (c->kind == LITERAL && !c->end_len && end >= from))
+		if (end > from || (starts && end == from))
 			return end;
 	return 0;
 }

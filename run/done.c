@@ -225,6 +225,24 @@ static void not_started(struct run *r, struct task *t, const struct prong_result
 		     prong_step_name(res->step), prong_strerror(res->status));
 }
 
+/* What nobody reads in the output: a job was ended, or the run ends early.  The summary names the
+ * first too. */
+static void notice(struct run *r, struct task *t, const struct prong_result *res, bool halts)
+{
+	const struct config *cfg = r->cfg;
+	bool timeout = res->how == PRONG_TIMEDOUT && !run_wants_summary(r);
+	if (cfg->summary == WHEN_NEVER || r->signal || (!halts && !timeout))
+		return;
+	run_hide_progress(r);
+	const char *command = builder_command(&r->b, t);
+	unsigned long long seq = t->seq;
+	if (halts)
+		warn("--halt: job %llu %s, %s: %.400s", seq, job_status(res) ? "failed" : "succeeded",
+		     cfg->halt.when == HALT_NOW ? "ending the run" : "starting no more jobs", command);
+	else
+		warn("job %llu ended because of --timeout: %.400s", seq, command);
+}
+
 static void count(struct run *r, struct task *t, const struct prong_result *res,
                   const struct prong_captured *err)
 {
@@ -233,7 +251,9 @@ static void count(struct run *r, struct task *t, const struct prong_result *res,
 	r->finished++;
 	if (job_status(res) != 0 && !r->signal)
 		note_failure(r, t, res, err);
-	if (tally_add(&r->tally, res)) {
+	bool halts = tally_add(&r->tally, res);
+	notice(r, t, res, halts);
+	if (halts) {
 		if (r->cfg->halt.when == HALT_NOW)
 			run_end_all(r);
 		r->no_more = true;

@@ -40,10 +40,11 @@ static bool met(const struct tally *t)
 	return t->total > 0 && n * 100 >= t->halt.limit.n * (double)t->total;
 }
 
-/* One job, or a percentage reached by a job while "now": that job's own status. */
-static bool by_one_job(const struct halt *h)
+/* One job is what the limit asks for, also as a percentage: its own status is the run's. */
+static bool by_one_job(const struct tally *t)
 {
-	return h->limit.percent ? h->when == HALT_NOW : h->limit.n == 1;
+	double n = t->halt.limit.n;
+	return t->halt.limit.percent ? n * (double)t->total == 100 : n == 1;
 }
 
 /* A job that ran out of time has no status of its own. */
@@ -62,7 +63,7 @@ bool tally_add(struct tally *t, const struct prong_result *r)
 	if (t->reached || !met(t))
 		return false;
 	t->reached = true;
-	t->status = t->halt.why == HALT_SUCCESS ? 0 : by_one_job(&t->halt) ? halting_status(r) : -1;
+	t->status = t->halt.why == HALT_SUCCESS ? 0 : by_one_job(t) ? halting_status(r) : -1;
 	return true;
 }
 
@@ -70,8 +71,7 @@ int tally_status(const struct tally *t)
 {
 	if (t->reached && t->status >= 0)
 		return t->status;
-	if (t->halt.when == HALT_SOON && t->halt.why == HALT_FAIL && t->halt.limit.percent &&
-	    t->failed && t->total > 0)
+	if (t->halt.when != HALT_NEVER && t->halt.limit.percent && t->failed && t->total > 0)
 		return (int)ceil((double)t->failed * 100 / (double)t->total);
 	return t->failed > 100 ? 101 : (int)t->failed;
 }

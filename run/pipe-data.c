@@ -203,7 +203,7 @@ int pipe_read_header(struct pipe *p)
 		if (have || all)
 			end = have ? header_end(p, all) : 0;
 		if (end == SIZE_MAX && all)
-			end = have;
+			end = 0; /* there is none: nothing may be lost */
 		if (end != SIZE_MAX)
 			break;
 		int e = pipe_read(p, have + 64 * 1024);

@@ -27,11 +27,7 @@ int64_t pipe_part_block(const struct pipe *p, unsigned jobs)
 	int64_t size = d->end - d->at + (int64_t)pipe_have(p);
 	if (p->cfg->block > 0)
 		return (int64_t)p->cfg->block;
-	double n = (double)size / (per * jobs);
-	int64_t block = (int64_t)n;
-	if (p->cfg->block < 0 && (double)block < n)
-		block++;
-	return block < 1 ? 1 : block;
+	return (int64_t)((double)size / (per * jobs)) + 1; /* as GNU parallel cuts it */
 }
 
 /* The file may have been appended to. */
@@ -107,14 +103,14 @@ static int cut_part(struct pipe *p, int64_t from, int64_t *to)
 {
 	struct data *d = pipe_data(p);
 	int64_t border = from + p->block;
-	/* a separator that begins with the record's start may not be the first thing seen */
+	/* a record's start is not looked for in the window's first byte */
 	for (size_t look = LOOK; border < d->end; look *= 4) {
-		int64_t begin = p->cfg->group_by && border > from ? border - 1 : border;
+		int64_t begin = border - 1;
 		bool final = d->end - begin <= (int64_t)look;
 		int e = fetch(p, begin, final ? (size_t)(d->end - begin) : look);
 		if (e != 0)
 			return e;
-		size_t end = cutter_first(p->cutter, p->strip.s, p->strip.len, 0, final);
+		size_t end = cutter_first(p->cutter, p->strip.s, p->strip.len, !p->cfg->group_by, final);
 		if (end || final) {
 			*to = end ? begin + (int64_t)end : d->end;
 			return 0;

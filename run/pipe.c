@@ -297,11 +297,14 @@ int pipe_find(struct run *r, size_t *end)
 		bool large = !counts && p->block > PIPE_WINDOW;
 		size_t limit = counts ? PIPE_WINDOW : large ? PIPE_EDGE : (size_t)p->block;
 		size_t have = pipe_have(p), cut = 0;
-		if (have && (counts || d->eof || (have >= limit && !large)))
-			cut = cutter_scan(p->cutter, pipe_window(p), have, d->eof);
-		if (d->eof && !have)
+		bool over = d->eof && (counts || have <= limit); /* else more is there: behind a header */
+		if (!counts && have > limit)
+			have = limit;
+		if (have && (counts || over || (have >= limit && !large)))
+			cut = cutter_scan(p->cutter, pipe_window(p), have, over);
+		if (over && !have)
 			return 0;
-		if (d->eof && !(cut && (counts || cutter_whole(p->cutter))))
+		if (over && !(cut && (counts || cutter_whole(p->cutter))))
 			cut = have;
 		else if (!cut && late(p))
 			cut = cutter_late(p->cutter, pipe_window(p), have);

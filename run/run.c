@@ -558,16 +558,20 @@ static void tear_down(struct run *r)
 	median_free(&r->times);
 }
 
+bool run_wants_summary(const struct run *r)
+{
+	return r->cfg->summary == WHEN_ALWAYS ||
+	       (r->cfg->summary == WHEN_AUTO && isatty(STDERR_FILENO));
+}
+
 static void last_words(struct run *r)
 {
-	bool wanted = r->cfg->summary == WHEN_ALWAYS ||
-	              (r->cfg->summary == WHEN_AUTO && isatty(STDERR_FILENO));
 	run_check_sink(r, sink_flush(r->sink));
 	if (r->progress) {
 		struct progress_state s = state_of(r);
 		progress_end(r->progress, &s);
 	}
-	if (wanted && !r->signal)
+	if (run_wants_summary(r) && !r->signal)
 		summary_print(r->summary, STDERR_FILENO, r->finished);
 }
 

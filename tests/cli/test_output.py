@@ -289,3 +289,18 @@ def test_joblog_on_stdout_comes_in_order():
     lines = out("-j1", "--joblog", "-", "echo", ":::", "a").splitlines()
     assert lines[0].startswith(b"Seq\t")
     assert sorted(line.count(b"\t") for line in lines[1:]) == [0, 8]
+
+
+def test_what_was_ended_is_said_where_no_summary_comes(prong):
+    """stderr is no terminal: no summary; a halt and a timeout are named all the same."""
+    def err(*args):
+        return subprocess.run([prong, *args], stderr=subprocess.PIPE, text=True, check=False).stderr
+    assert err("-j1", "--halt", "soon,fail=1", "exit", ":::", "0", "3") == (
+        "prong: --halt: job 2 failed, starting no more jobs: exit 3\n")
+    assert err("-j1", "--halt", "now,success=1", "exit", ":::", "0", "3") == (
+        "prong: --halt: job 1 succeeded, ending the run: exit 0\n")
+    timeout = ["--timeout", "0.2", "sleep", ":::", "30"]
+    assert err(*timeout) == "prong: job 1 ended because of --timeout: sleep 30\n"
+    assert err("--no-summary", *timeout) == ""
+    assert "1 timed out" in err("--summary", *timeout)
+    assert "because of" not in err("--summary", *timeout)
