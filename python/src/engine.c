@@ -223,20 +223,24 @@ int engine_check(struct engine *e)
 
 /* ---- starting workers ---- */
 
+/* Threads in spin() look at every worker that has a ctl, without the GIL: it comes last. */
 static int worker_map(struct worker *w)
 {
 	if (w->ctl)
 		return 0;
-	w->ctl = shared(sizeof *w->ctl);
-	int r = w->ctl ? ring_map(&w->req, REQ_SIZE) : -errno;
+	struct ctl *ctl = shared(sizeof *ctl);
+	int r = ctl ? ring_map(&w->req, REQ_SIZE) : -errno;
 	if (r == 0)
 		r = ring_map(&w->rep, REP_SIZE);
 	if (r != 0) {
-		worker_unmap(w);
+		ring_unmap(&w->req);
+		if (ctl)
+			munmap(ctl, sizeof *ctl);
 		return r;
 	}
-	w->req.pos = &w->ctl->req;
-	w->rep.pos = &w->ctl->rep;
+	w->req.pos = &ctl->req;
+	w->rep.pos = &ctl->rep;
+	w->ctl = ctl;
 	return 0;
 }
 

@@ -69,7 +69,7 @@ struct worker {
 	unsigned index;
 	int64_t job;  /* libprong's id; 0: no process */
 	pid_t pid;
-	struct ctl *ctl;
+	struct ctl *_Atomic ctl; /* NULL: nothing is mapped */
 	struct ring req, rep;
 	struct inflow in;
 	struct msg *out;    /* too big for the ring: going out in pieces */
