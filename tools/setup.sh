@@ -17,7 +17,12 @@ pkg-config --exists sqlite3 2>/dev/null || need="$need libsqlite3-dev"
 pkg-config --exists libuv 2>/dev/null || need="$need libuv1-dev"
 pkg-config --exists glib-2.0 2>/dev/null || need="$need libglib2.0-dev"
 have strace || need="$need strace"
-/usr/bin/python3 -c 'import pytest' 2>/dev/null || need="$need python3-pytest"
+for module in pytest numpy joblib; do
+	/usr/bin/python3 -c "import $module" 2>/dev/null || need="$need python3-$module"
+done
+# the tests of CPython itself, which prong.Executor is run against
+/usr/bin/python3 -c 'import test.test_concurrent_futures' 2>/dev/null ||
+	need="$need libpython3-testsuite"
 for extra in "$@"; do # COMMAND or COMMAND=PACKAGE
 	have "${extra%%=*}" || need="$need ${extra#*=}"
 done
