@@ -240,8 +240,10 @@ struct prong_result {
 
 /* What prong_wait() tells. */
 enum prong_event_type {
-	PRONG_STARTED = 1, /* the job runs; result->pid and start_ns are set.  Not told for
-	                      tasks of standing workers */
+	PRONG_STARTED = 1, /* the job has a process, which is perhaps still on its way to exec:
+	                      DONE with PRONG_NOTSTARTED may follow, or another STARTED if
+	                      resources were short.  result->pid and start_ns are set.  Not
+	                      told for tasks of standing workers */
 	PRONG_OUTPUT,      /* data, len bytes of stream 1 or 2 */
 	PRONG_RETRY,       /* this try failed, another follows; result is set */
 	PRONG_DONE,        /* the last event of a job; data, len: what .work replied */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -37,13 +38,21 @@ static void tick_on(struct prong *p, struct timer *t, int ms)
 		pr_timer_set(&p->timers, t, pr_now() + ms * PR_MS);
 }
 
+/* lent: the host's, who may change it when we return. */
+static char *const *base_env(const struct prong *p, const struct prong_spec *spec, bool *lent)
+{
+	*lent = !spec->env && !p->opt.env;
+	return spec->env ? spec->env : p->opt.env ? p->opt.env : environ;
+}
+
 /* ---- functions ---- */
 
 static int function_env(struct prong *p, const struct job *j)
 {
 	struct local *l = pr_local(p);
 	const struct prong_spec *spec = &j->spec;
-	char *const *base = spec->env ? spec->env : p->opt.env ? p->opt.env : environ;
+	bool lent;
+	char *const *base = base_env(p, spec, &lent);
 	size_t n = 0;
 	while (spec->setenv && spec->setenv[n])
 		n++;
@@ -136,6 +145,28 @@ static bool check_exit(struct prong *p, struct slot *s)
 	return true;
 }
 
+static int start(struct prong *p, struct slot *s);
+
+/* The child ended on its way to exec, as start() would have told. */
+static int unstarted(struct prong *p, struct slot *s, struct fired *f)
+{
+	struct job *j = s->job;
+	int e = -s->start_error;
+	bool moved = e == -ENOENT && s->result.step == PRONG_STEP_EXEC && !j->spec.path &&
+	             !strchr(j->spec.argv[0], '/') && j->state != JOB_STOPPING;
+	pr_streams_abandon(p, s);
+	s->pid = s->result.pid = 0;
+	j->here = true;
+	if (moved) { /* since we found it in $PATH */
+		pr_paths_forget(&pr_local(p)->paths);
+		s->exited = false;
+		if ((e = start(p, s)) == 0)
+			return 0;
+	}
+	*f = (struct fired){ .kind = FIRED_UNSTARTED, .slot = s, .error = e };
+	return 1;
+}
+
 static int finished(struct prong *p, struct slot *s, struct fired *f)
 {
 	pr_streams_settle(p, s);
@@ -159,6 +190,9 @@ static int exit_fired(struct prong *p, struct slot *s, struct fired *f)
 {
 	if (!s->job || !check_exit(p, s))
 		return 0;
+	pr_pad_settle(s);
+	if (s->start_error)
+		return unstarted(p, s, f);
 	if (!pr_streams_measure(s))
 		return finished(p, s, f);
 	pr_local(p)->draining = s;
@@ -172,14 +206,20 @@ static int exit_ready(struct prong *p, struct watch *w, struct fired *f)
 
 /* ---- start ---- */
 
-static int prepare_command(struct prong *p, struct slot *s, struct plan *pl)
+static int prepare_command(struct prong *p, struct slot *s, struct start *st)
 {
 	const struct prong_spec *spec = &s->job->spec;
+	struct plan *pl = &st->plan;
 	struct local *l = pr_local(p);
-	char *const *base = spec->env ? spec->env : p->opt.env ? p->opt.env : environ;
-	int error = 0, e = pr_env_build(&l->env, base, spec->setenv);
+	st->pad = pr_pad_take(l, s->job);
+	struct env *env = st->pad ? &st->pad->env : &l->env;
+	bool lent;
+	char *const *base = base_env(p, spec, &lent);
+	int error = 0, e = pr_env_build(env, base, spec->setenv);
+	if (e == 0 && lent && st->pad)
+		e = pr_env_own(env);
 	pl->argv = spec->argv;
-	pl->envp = l->env.v;
+	pl->envp = env->v;
 	pl->path = spec->path ? spec->path : pr_paths_find(&l->paths, spec->argv[0], &error);
 	if (e == 0 && !pl->path) {
 		s->result.step = PRONG_STEP_EXEC;
@@ -211,13 +251,29 @@ void pr_plan_mask(const struct prong *p, struct plan *pl)
 		pr_sigmask(NULL, &pl->mask);
 }
 
+static pid_t spawn_apart(struct slot *s, struct start *st, int *pidfd)
+{
+	struct pad *pad = st->pad;
+	if (!pad)
+		return -ENOTSUP;
+	pad->plan = st->plan;
+	pid_t pid = pr_spawn_apart(&pad->plan, pad->stack + PAD_STACK, &pad->way, pidfd);
+	if (pid > 0) {
+		pad->of = s;
+		s->pad = pad;
+	}
+	return pid;
+}
+
 static int spawn(struct prong *p, struct slot *s, struct start *st)
 {
 	struct local *l = pr_local(p);
 	const struct prong_spec *spec = &s->job->spec;
 	int pidfd;
 	s->result.start_ns = wall();
-	pid_t pid = pr_spawn(&st->plan, l->stack + STACK_SIZE, &pidfd);
+	pid_t pid = spawn_apart(s, st, &pidfd);
+	if (pid == -ENOTSUP)
+		pid = pr_spawn(&st->plan, l->stack + STACK_SIZE, &pidfd);
 	if (pid == -ENOENT && st->plan.step == PRONG_STEP_EXEC && !spec->path &&
 	    st->plan.path != spec->argv[0]) {
 		pr_paths_forget(&l->paths); /* the file moved since we found it */
@@ -242,10 +298,12 @@ static int start(struct prong *p, struct slot *s)
 	struct start st = { .to_close = { -1, -1, -1 } };
 	struct local *l = pr_local(p);
 	const struct prong_spec *spec = &s->job->spec;
+	s->pad = NULL;
+	s->start_error = 0;
 	fill_plan(p, spec, &st.plan);
 	int e = pr_streams_open(p, s, &st);
 	if (e == 0)
-		e = spec->argv ? prepare_command(p, s, &st.plan)
+		e = spec->argv ? prepare_command(p, s, &st)
 		               : prepare_function(p, s, &st.plan);
 	if (e == 0)
 		e = spawn(p, s, &st);
@@ -446,6 +504,7 @@ static void local_close(struct prong *p)
 		munmap(l->stack, STACK_SIZE);
 	free(l->io);
 	pr_env_free(&l->env);
+	pr_pads_free(l);
 	free(l);
 	p->engine = NULL;
 }

@@ -68,8 +68,29 @@ int pr_env_build(struct env *e, char *const *base, char *const *over)
 	return 0;
 }
 
+int pr_env_own(struct env *e)
+{
+	size_t size = 0, n = count(e->v);
+	for (size_t i = 0; i < n; i++)
+		size += strlen(e->v[i]) + 1;
+	if (size > e->text_cap) {
+		free(e->text);
+		e->text_cap = (e->text = malloc(size * 2)) ? size * 2 : 0;
+		if (!e->text)
+			return -ENOMEM;
+	}
+	char *to = e->text;
+	for (size_t i = 0; i < n; i++) {
+		char *next = stpcpy(to, e->v[i]) + 1;
+		e->v[i] = to;
+		to = next;
+	}
+	return 0;
+}
+
 void pr_env_free(struct env *e)
 {
 	free(e->v);
 	free(e->names);
+	free(e->text);
 }

@@ -6,7 +6,7 @@
 #include "path.h"
 #include "proc.h"
 
-enum { STACK_SIZE = 64 * 1024, IO_SIZE = 64 * 1024 };
+enum { STACK_SIZE = 64 * 1024, IO_SIZE = 64 * 1024, PADS = 8, PAD_STACK = 16 * 1024 };
 
 struct env { /* reused from job to job */
 	char **v;
@@ -16,12 +16,24 @@ struct env { /* reused from job to job */
 		size_t len;
 	} *names;      /* of what overrides */
 	size_t names_cap;
+	char *text;    /* copies of strings */
+	size_t text_cap;
+};
+
+/* One child on its way to exec. */
+struct pad {
+	int way; /* not 0: it is on it, and nothing here may be touched; the kernel clears it */
+	char *stack;
+	struct plan plan;
+	struct env env;
+	struct slot *of; /* whose start it is, until that is settled */
 };
 
 struct local {
 	int null;
 	char *stack, *io;
 	struct env env;
+	struct pad *pads;
 	char seed_env[PR_SEED_ENV];
 	struct paths *paths;
 	struct vessels vessels;
@@ -41,13 +53,20 @@ static inline struct local *pr_local(const struct prong *p)
 /* One start: the plan and what lives as long as it. */
 struct start {
 	struct plan plan;
+	struct pad *pad;        /* NULL: we wait until it has come to exec */
 	int to_close[NSTREAMS]; /* the children's ends of pipes */
 };
 
 void pr_plan_mask(const struct prong *p, struct plan *pl); /* engine-local.c */
 
+/* apart.c */
+struct pad *pr_pad_take(struct local *l, const struct job *j); /* NULL: none fits or is free */
+void pr_pad_settle(struct slot *s); /* its child has left the pad: note what became of it */
+void pr_pads_free(struct local *l);
+
 /* env.c: env->v = base with the strings of extra (may be NULL) overriding. 0 or -ENOMEM. */
 int pr_env_build(struct env *env, char *const *base, char *const *extra);
+int pr_env_own(struct env *env); /* have the strings too: their owner may change them */
 void pr_env_free(struct env *env);
 
 /* streams.c: the standard streams of a slot's job. */

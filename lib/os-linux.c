@@ -1,5 +1,6 @@
 /* os-linux.c - os.h with Linux calls. */
 #include "os.h"
+#include "raw.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -113,8 +114,10 @@ void pr_sigmask(const sigset_t *set, sigset_t *old)
 
 void pr_close_on_exec_from(int first)
 {
-	if (syscall(SYS_close_range, (unsigned)first, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
+	if (PR_CALL(close_range,
+	            syscall(SYS_close_range, (unsigned)first, ~0u, CLOSE_RANGE_CLOEXEC),
+	            first, ~0u, CLOSE_RANGE_CLOEXEC, 0) == 0)
 		return;
 	for (int fd = first, max = (int)sysconf(_SC_OPEN_MAX); fd < max; fd++)
-		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		(void)PR_CALL(fcntl, fcntl(fd, F_SETFD, FD_CLOEXEC), fd, F_SETFD, FD_CLOEXEC, 0);
 }

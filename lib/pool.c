@@ -409,22 +409,29 @@ static void began(struct prong *p, struct slot *s)
 		pr_slot_stop(p, s, PRONG_CANCELLED); /* better than unbounded */
 }
 
+/* 1: an event; 0: nothing to tell, it waits again. */
+static int unstarted(struct prong *p, struct slot *s, int e)
+{
+	bool again = pr_out_of_resources(e) && s->job->state != JOB_STOPPING;
+	if (again && (p->running > 1 || p->holds < HOLDS_MAX)) {
+		pr_timer_cancel(&p->timers, &s->deadline);
+		pr_wait_again(p, leave_slot(p, s));
+		pr_hold(p);
+		return 0;
+	}
+	s->result.how = PRONG_NOTSTARTED;
+	s->result.status = -e;
+	return conclude(p, s);
+}
+
 /* 1: an event; 0: nothing to tell. */
 static int start(struct prong *p)
 {
 	struct job *j = pr_next_waiting(p);
 	struct slot *s = take_slot(p, j);
 	int e = p->ops->start(p, s);
-	if (pr_out_of_resources(e) && (p->running > 1 || p->holds < HOLDS_MAX)) {
-		pr_wait_again(p, leave_slot(p, s));
-		pr_hold(p);
-		return 0;
-	}
-	if (e != 0) {
-		s->result.how = PRONG_NOTSTARTED;
-		s->result.status = -e;
-		return conclude(p, s);
-	}
+	if (e != 0)
+		return unstarted(p, s, e);
 	began(p, s);
 	return event(p, PRONG_STARTED, j, &s->result, s->number);
 }
@@ -576,6 +583,8 @@ static int fired_event(struct prong *p, const struct fired *f)
 		return exited(p, f);
 	case FIRED_TASK:
 		return task_over(p, f);
+	case FIRED_UNSTARTED:
+		return unstarted(p, f->slot, f->error);
 	case FIRED_OUTPUT:
 		event(p, PRONG_OUTPUT, f->slot->job, NULL, f->slot->number);
 		p->event.stream = f->stream + 1;

@@ -37,6 +37,7 @@ struct job {
 	struct job *prev, *next; /* in the list its state belongs to */
 	int64_t id;
 	bool worker;   /* for a standing worker */
+	bool here;     /* it failed to start on a pad: the next try is waited for */
 	uint64_t seed;
 	struct prong_spec spec; /* pointers lead into this block */
 	enum job_state state;
@@ -81,6 +82,7 @@ struct stream {
 enum { STREAM_OUT, STREAM_ERR, STREAM_RES, NSTREAMS };
 
 struct ending;
+struct pad;
 
 struct slot {
 	unsigned number, next_free; /* from 1; 0 ends the list */
@@ -93,6 +95,8 @@ struct slot {
 	int why;               /* 0, PRONG_TIMEDOUT, PRONG_CANCELLED */
 	int64_t start_mono;
 	bool exited;
+	struct pad *pad;       /* its child was sent off from there, and may be on its way yet */
+	int start_error;       /* errno of a start that failed on its way, at result.step */
 	volatile int *report; /* NULL, or a shared page: step and errno of a function's failed set-up */
 	struct prong_result result;
 };
@@ -100,7 +104,10 @@ struct slot {
 /* ---- engine.h's implementations ---- */
 struct fired { /* what one turn of an engine brought */
 	enum { FIRED_NOTHING, FIRED_EXIT, FIRED_OUTPUT, FIRED_WAKE, FIRED_HOST,
-	       FIRED_TASK } kind;
+	       FIRED_TASK,
+	       FIRED_UNSTARTED /* a start failed after all: error, as start() would have */
+	} kind;
+	int error;
 	struct slot *slot;
 	struct job *job; /* FIRED_TASK */
 	struct prong_result *result;

@@ -1,11 +1,13 @@
 /* proc-child.c - what a child does between fork and exec, and the way by fork().
  *
  * The steps make system calls only: after clone(CLONE_VM) the memory is the parent's, and
- * in a host with threads other locks may be held.  The way by fork reports through a pipe;
- * it is for functions, and for where nothing faster can be had. */
+ * in a host with threads other locks may be held.  On the way to the exec of a plan that may
+ * start apart (proc.h) they leave errno alone, which is the parent's too.  The way by fork
+ * reports through a pipe; it is for functions, and for where nothing faster can be had. */
 #include "fds.h"
 #include "os.h"
 #include "proc.h"
+#include "raw.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,58 +19,80 @@
 
 extern char **environ;
 
-static int fail(struct plan *pl, int step)
+/* The step failed if r is below 0: -errno. */
+static int took(struct plan *pl, int step, long r)
 {
+	if (r >= 0)
+		return 0;
 	pl->step = step;
-	pl->error = errno ? errno : EINVAL;
+	pl->error = (int)-r;
 	return -1;
 }
 
 /* A handler must not run here, in memory that is not ours. */
+#if PR_RAW
+/* By the kernel's struct, of which the handler is the first word: libc's call would set errno
+ * for the signals it keeps to itself. */
+static void reset_handler(int sig)
+{
+	const long size = 8; /* of the kernel's signal set */
+	unsigned long sa[8] = { 0 }, none[8] = { 0 };
+	if (pr_raw(SYS_rt_sigaction, sig, 0, (long)sa, size) == 0 &&
+	    sa[0] != (unsigned long)SIG_IGN && sa[0] != (unsigned long)SIG_DFL)
+		pr_raw(SYS_rt_sigaction, sig, (long)none, 0, size);
+}
+#else
+static void reset_handler(int sig)
+{
+	struct sigaction sa;
+	if (sigaction(sig, NULL, &sa) != 0 || sa.sa_handler == SIG_IGN || sa.sa_handler == SIG_DFL)
+		return;
+	sa = (struct sigaction){ .sa_handler = SIG_DFL };
+	sigaction(sig, &sa, NULL);
+}
+#endif
+
 static void reset_handlers(void)
 {
-	for (int sig = 1; sig < NSIG; sig++) {
-		struct sigaction sa;
-		if (sigaction(sig, NULL, &sa) != 0 || sa.sa_handler == SIG_IGN ||
-		    sa.sa_handler == SIG_DFL)
-			continue;
-		sa = (struct sigaction){ .sa_handler = SIG_DFL };
-		sigaction(sig, &sa, NULL);
-	}
+	for (int sig = 1; sig < NSIG; sig++)
+		reset_handler(sig);
 }
 
-static int place_fd(int fd, int to)
+static long place_fd(int fd, int to)
 {
 	if (fd < 0)
 		return 0;
-	if (fd == to)
-		return fcntl(fd, F_SETFD, 0);
-	return dup2(fd, to) < 0 ? -1 : 0;
+	return fd == to ? PR_CALL(fcntl, fcntl(fd, F_SETFD, 0), fd, F_SETFD, 0, 0)
+	                : PR_CALL(dup3, dup2(fd, to), fd, to, 0, 0);
 }
 
 static int set_stdio(struct plan *pl)
 {
-	if (place_fd(pl->in, 0))
-		return fail(pl, PRONG_STEP_STDIN);
-	/* stderr first where it comes from our old stdout */
-	if (pl->err == 1 && place_fd(pl->err, 2))
-		return fail(pl, PRONG_STEP_STDERR);
-	if (place_fd(pl->out, 1))
-		return fail(pl, PRONG_STEP_STDOUT);
-	if (pl->merge ? dup2(1, 2) < 0 : pl->err != 1 && place_fd(pl->err, 2))
-		return fail(pl, PRONG_STEP_STDERR);
-	return 0;
+	bool early = pl->err == 1 && !pl->merge; /* where it comes from our old stdout */
+	int err = pl->merge ? 1 : early ? -1 : pl->err;
+	return took(pl, PRONG_STEP_STDIN, place_fd(pl->in, 0)) ||
+	       (early && took(pl, PRONG_STEP_STDERR, place_fd(1, 2))) ||
+	       took(pl, PRONG_STEP_STDOUT, place_fd(pl->out, 1)) ||
+	       took(pl, PRONG_STEP_STDERR, place_fd(err, 2));
 }
 
 static int set_group(struct plan *pl)
 {
 	if (pl->flags & PRONG_SAME_GROUP)
 		return 0;
-	if ((pl->flags & PRONG_NEW_SESSION) ? setsid() < 0 : setpgid(0, 0) != 0)
-		return fail(pl, PRONG_STEP_GROUP);
+	long r = (pl->flags & PRONG_NEW_SESSION) ? PR_CALL(setsid, setsid(), 0, 0, 0, 0)
+	                                         : PR_CALL(setpgid, setpgid(0, 0), 0, 0, 0, 0);
+	if (took(pl, PRONG_STEP_GROUP, r))
+		return -1;
 	if ((pl->flags & PRONG_FOREGROUND) && tcsetpgrp(pl->tty_fd, getpid()) != 0)
-		return fail(pl, PRONG_STEP_TTY);
+		return took(pl, PRONG_STEP_TTY, -(long)errno);
 	return 0;
+}
+
+static int set_dir(struct plan *pl)
+{
+	return pl->cwd ? took(pl, PRONG_STEP_CHDIR, PR_CALL(chdir, chdir(pl->cwd), pl->cwd, 0, 0, 0))
+	               : 0;
 }
 
 static int set_fds(struct plan *pl)
@@ -76,7 +100,7 @@ static int set_fds(struct plan *pl)
 	if (!(pl->flags & PRONG_KEEP_FDS))
 		pr_close_on_exec_from(3);
 	for (unsigned i = 0; i < pl->npass_fds; i++)
-		fcntl(pl->pass_fds[i], F_SETFD, 0);
+		(void)PR_CALL(fcntl, fcntl(pl->pass_fds[i], F_SETFD, 0), pl->pass_fds[i], F_SETFD, 0, 0);
 	return 0;
 }
 
@@ -87,7 +111,7 @@ static int set_nice(struct plan *pl)
 	errno = 0;
 	int now = getpriority(PRIO_PROCESS, 0);
 	if (errno || setpriority(PRIO_PROCESS, 0, now + pl->nice) != 0)
-		return fail(pl, PRONG_STEP_NICE);
+		return took(pl, PRONG_STEP_NICE, -(long)errno);
 	return 0;
 }
 
@@ -96,18 +120,16 @@ static int set_up(struct plan *pl)
 	pl->ran = true;
 	if (pl->reset_handlers)
 		reset_handlers();
-	if (set_group(pl) || set_stdio(pl) || set_nice(pl))
+	if (set_group(pl) || set_stdio(pl) || set_nice(pl) || set_dir(pl))
 		return -1;
-	if (pl->cwd && chdir(pl->cwd) != 0)
-		return fail(pl, PRONG_STEP_CHDIR);
 	return pl->path ? set_fds(pl) : 0;
 }
 
 static void exec(struct plan *pl)
 {
 	pr_sigmask(&pl->mask, NULL);
-	execve(pl->path, pl->argv, pl->envp);
-	fail(pl, PRONG_STEP_EXEC);
+	took(pl, PRONG_STEP_EXEC, PR_CALL(execve, execve(pl->path, pl->argv, pl->envp), pl->path,
+	                                  pl->argv, pl->envp, 0));
 }
 
 /* On a stack that ASan does not know; it would say so in the job's name. */

@@ -2,10 +2,14 @@
  *
  * Between clone and exec the child shares our memory and stack page; it makes only system
  * calls, with every signal blocked, and leaves step and errno in the plan if it fails.
+ * Without VFORK it does so beside us ("apart"): a kernel's exec copies the arguments and
+ * takes down an address space, and this process need not stand still meanwhile.  The kernel
+ * says by a word in memory (CHILD_CLEARTID) when the child has left ours.
  * Where clone is refused (old kernels, emulators, valgrind: PRONG_SPAWN=fork) and for
  * functions, it is a fork and an error pipe. */
 #include "os.h"
 #include "proc.h"
+#include "raw.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -22,7 +26,22 @@
 /* What this kernel can do, learned once by trying; a race only tries twice. */
 static struct {
 	bool asked, no_clone, no_pidfd_wait;
+	bool shares; /* a child did leave its traces in our memory */
+	bool no_apart;
 } caps;
+
+/* A sanitizer's tables know one thread where there would be two. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+	__has_feature(memory_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
 
 static bool refused(pid_t r)
 {
@@ -40,6 +59,7 @@ static pid_t spawn_clone(struct plan *pl, void *stack_top, int *pidfd)
 	}
 	if (!pl->ran)
 		caps.no_clone = true; /* memory is not shared here: errors would be lost */
+	caps.shares = !caps.no_clone;
 	return pid;
 }
 
@@ -66,14 +86,50 @@ static pid_t spawn_blocked(struct plan *pl, void *stack_top, int *pidfd)
 	return pid;
 }
 
+/* $PRONG_SPAWN: "fork", or "vfork" lest anything runs in our memory beside us. */
+static void ask_how(void)
+{
+	const char *how = getenv("PRONG_SPAWN");
+	caps.no_clone = how && !strcmp(how, "fork");
+	caps.no_apart = !PR_RAW || SANITIZED || (how && !strcmp(how, "vfork"));
+	caps.asked = true;
+}
+
+/* What the child does with libc's calls would set our errno. */
+static bool apart_ok(const struct plan *pl)
+{
+	return caps.shares && !caps.no_apart && pl->path && !pl->nice &&
+	       !(pl->flags & PRONG_FOREGROUND);
+}
+
+pid_t pr_spawn_apart(struct plan *pl, void *stack_top, int *way, int *pidfd)
+{
+	const int flags = CLONE_VM | CLONE_PIDFD | CLONE_CHILD_CLEARTID | SIGCHLD;
+	sigset_t all, old;
+	if (!apart_ok(pl))
+		return -ENOTSUP;
+	*pidfd = -1;
+	*way = 1;
+	pl->step = pl->error = 0;
+	memset(&all, 0xff, sizeof all);
+	if (pl->reset_handlers)
+		pr_sigmask(&all, &old);
+	pid_t pid = clone(pr_child_exec, stack_top, flags, pl, pidfd, NULL, way);
+	int e = errno;
+	if (pl->reset_handlers)
+		pr_sigmask(&old, NULL);
+	if (pid > 0)
+		return pid;
+	*way = 0;
+	caps.no_apart |= refused(-e);
+	return refused(-e) ? -ENOTSUP : -e;
+}
+
 pid_t pr_spawn(struct plan *pl, void *stack_top, int *pidfd)
 {
 	pid_t pid = -ENOSYS;
-	if (!caps.asked) {
-		const char *how = getenv("PRONG_SPAWN");
-		caps.no_clone = how && !strcmp(how, "fork");
-		caps.asked = true;
-	}
+	if (!caps.asked)
+		ask_how();
 	*pidfd = -1;
 	pl->step = pl->error = 0;
 	pl->ran = false;

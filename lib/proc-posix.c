@@ -143,6 +143,15 @@ pid_t pr_spawn(struct plan *pl, void *stack_top, int *pidfd)
 	return pid;
 }
 
+pid_t pr_spawn_apart(struct plan *pl, void *stack_top, int *way, int *pidfd)
+{
+	(void)pl;
+	(void)stack_top;
+	(void)way;
+	(void)pidfd;
+	return -ENOTSUP;
+}
+
 /* ---- SIGCHLD ---- */
 
 /* One for each pool that was ever open at the same time; used again, never freed, so that

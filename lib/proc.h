@@ -47,6 +47,12 @@ pid_t pr_child_fork(struct plan *pl);
  * plan->step set.  stack: top of a 64 KiB stack that nobody else uses meanwhile. */
 pid_t pr_spawn(struct plan *pl, void *stack_top, int *pidfd);
 
+/* The same for a command, but the child goes its way to exec beside us, in our memory: *pl and
+ * all that it points to must stay as they are, the stack unused, until *way is 0 (or the
+ * child is reaped).  Only then is plan->step known: the child ended if it is set.
+ * -ENOTSUP: not here, or not yet known to work (pr_spawn() finds out); or not this plan. */
+pid_t pr_spawn_apart(struct plan *pl, void *stack_top, int *way, int *pidfd);
+
 /* Has it ended?  1: *r's how, status, core, usage are set; 0: it runs; how is PRONG_LOST if
  * somebody else reaped it.  keep: leave the zombie. */
 int pr_peek(pid_t pid, int pidfd, bool keep, struct prong_result *r);

@@ -82,8 +82,9 @@ def test_the_library(kernel, unit):
     assert r.returncode == 0, r.stderr.decode()
 
 
-def test_by_fork_on_request(prong, monkeypatch):
-    monkeypatch.setenv("PRONG_SPAWN", "fork")
+@pytest.mark.parametrize("how", ["fork", "vfork"])
+def test_spawn_on_request(how, prong, monkeypatch):
+    monkeypatch.setenv("PRONG_SPAWN", how)
     r = run(prong, "-k", "echo", ":::", *"123")
     assert r.stdout == b"1\n2\n3\n" and r.returncode == 0
     assert run(prong, "./no-such-command", ":::", "1").returncode == 1
