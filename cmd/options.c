@@ -22,22 +22,80 @@ struct parse {
 	char **argv;
 };
 
-/* Exact name, else the only option that begins so. */
-static const struct option *find_long(const char *name, size_t len)
+static bool same(const struct option *a, const struct option *b)
+{
+	return a->set == b->set && a->at == b->at && a->value == b->value;
+}
+
+/* The name at n or behind it, without its end; NULL: there is none. */
+static const char *next_name(const char *n, size_t *len)
+{
+	if (n)
+		n += strspn(n, " ");
+	*len = n ? strcspn(n, " ") : 0;
+	return *len ? n : NULL;
+}
+
+/* Exact name, else the only option that begins so; names: where those of two that do are. */
+static const struct option *find_long(const char *name, size_t len, const char *names[2])
 {
 	const struct option *prefix = NULL;
-	bool several = false;
+	size_t l;
+	names[0] = names[1] = NULL;
 	for (int i = 0; i < noptions; i++)
-		for (const char *n = options[i].names; n && *n; n += strcspn(n, " "), n += *n == ' ') {
-			size_t l = strcspn(n, " ");
-			if (l == len && !strncmp(n, name, len))
-				return &options[i];
-			if (l > len && !strncmp(n, name, len)) {
-				several |= prefix && prefix->set != options[i].set;
-				prefix = &options[i];
+		for (const char *n = options[i].names; (n = next_name(n, &l)); n += l) {
+			if (l < len || strncmp(n, name, len) != 0)
+				continue;
+			if (l == len)
+				return names[1] = NULL, &options[i];
+			names[prefix && !same(prefix, &options[i])] = n;
+			prefix = prefix ? prefix : &options[i];
+		}
+	return prefix;
+}
+
+/* How many letters a and b differ in: changed, missing, one too many, or two in a row exchanged. */
+static int distance(const char *a, size_t la, const char *b, size_t lb)
+{
+	enum { MOST = 40 };
+	int d[MOST + 1][MOST + 1];
+	if (la > MOST || lb > MOST)
+		return MOST;
+	for (size_t i = 0; i <= la; i++)
+		for (size_t j = 0; j <= lb; j++) {
+			if (!i || !j) {
+				d[i][j] = (int)(i + j);
+				continue;
+			}
+			int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+			if (d[i - 1][j] + 1 < best)
+				best = d[i - 1][j] + 1;
+			if (d[i][j - 1] + 1 < best)
+				best = d[i][j - 1] + 1;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    d[i - 2][j - 2] + 1 < best)
+				best = d[i - 2][j - 2] + 1;
+			d[i][j] = best;
+		}
+	return d[la][lb];
+}
+
+/* The name that is meant, probably; NULL. */
+static const char *near_name(const char *name, size_t len, size_t *found)
+{
+	const char *near = NULL;
+	int best = len < 5 ? 2 : 3; /* not so far away */
+	size_t l;
+	for (int i = 0; i < noptions; i++)
+		for (const char *n = options[i].names; (n = next_name(n, &l)); n += l) {
+			int d = distance(name, len, n, l);
+			if (d < best) {
+				best = d;
+				near = n;
+				*found = l;
 			}
 		}
-	return several ? NULL : prefix;
+	return near;
 }
 
 static const struct option *find_letter(char c)
@@ -50,7 +108,21 @@ static const struct option *find_letter(char c)
 
 static int unknown(const char *arg)
 {
-	warn("no option '%s' in this version; see prong --help", arg);
+	bool is_long = arg[1] == '-';
+	size_t n = strcspn(arg + 1 + is_long, "="), l;
+	const char *near = is_long || n > 2 ? near_name(arg + 1 + is_long, n, &l) : NULL;
+	if (near)
+		warn("no option '%.*s' in this version; did you mean --%.*s?",
+		     (int)(n + 1 + is_long), arg, (int)l, near);
+	else
+		warn("no option '%s' in this version; see prong --help", arg);
+	return -1;
+}
+
+static int ambiguous(const char *arg, size_t len, const char *names[2])
+{
+	warn("'%.*s' can be --%.*s and --%.*s: write more of it", (int)len, arg,
+	     (int)strcspn(names[0], " "), names[0], (int)strcspn(names[1], " "), names[1]);
 	return -1;
 }
 
@@ -83,10 +155,13 @@ static int apply(struct parse *p, const struct option *o, const char *value)
 static int parse_long(struct parse *p, char *arg)
 {
 	size_t len = strcspn(arg + 2, "=");
-	const struct option *o = find_long(arg + 2, len);
+	const char *names[2];
+	const struct option *o = len ? find_long(arg + 2, len, names) : NULL;
 	const char *value = arg[2 + len] ? arg + 3 + len : NULL;
-	if (!o || !len)
+	if (!o)
 		return unknown(arg);
+	if (names[1])
+		return ambiguous(arg, len + 2, names);
 	if (o->set == decline)
 		return declined(o, "--", arg + 2, len);
 	if (value && o->arg == ARG_NONE) {
@@ -220,6 +295,8 @@ static int be_semaphore(struct config *cfg)
 	cfg->pipe = cfg->pipe_part = cfg->no_run_if_empty = cfg->header = cfg->skip_first = cfg->csv = false;
 	cfg->colsep = cfg->eof_str = NULL;
 	cfg->halt = (struct halt){ .when = HALT_NOW, .why = HALT_FAIL, .limit.n = 1 };
+	if (cfg->summary == WHEN_AUTO)
+		cfg->summary = WHEN_NEVER; /* the status says it */
 	return 0;
 }
 

@@ -183,7 +183,7 @@ static void record_job(struct run *r, struct task *t, const struct prong_result 
 {
 	const char *command = builder_command(&r->b, t);
 	struct record rec = {
-		.task = t, .result = res, .command = command,
+		.task = t, .result = res, .command = command, .send = pipe_sent(t),
 		.receive = r->squeezer ? t->sent[0] : res->out.len,
 		.stream = { { .head = r->cfg->verbose_stdout ? command : NULL, .tag = t->tag,
 		              .fd = res->out.fd, .len = res->out.len },

@@ -204,7 +204,7 @@ static int fill_line(struct pack *p)
 /* The last values, dealt to all slots. */
 static void spread(struct pack *p)
 {
-	if (p->over && !p->nheld && p->cfg->pack == PACK_SPREAD && p->cfg->max_args < 0)
+	if (p->over && !p->nheld && p->cfg->pack == PACK_SPREAD)
 		p->take = (p->n + p->slots - 1) / p->slots;
 }
 

@@ -187,7 +187,7 @@ bool pipe_values(struct run *r, struct args *a)
 	static char nothing[] = "", *none[] = { nothing };
 	bool any = inputs_next(r->in, a) == 1;
 	if (!any)
-		*a = (struct args){ .v = none, .n = 1 };
+		*a = (struct args){ .v = none, .n = r->cfg->cat || r->cfg->fifo };
 	return any;
 }
 

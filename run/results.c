@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,7 +112,9 @@ static void tree_name(const struct results *rs, const struct task *t, struct buf
 	buf_str(path, rs->cfg->results);
 	while (path->len > 1 && path->s[path->len - 1] == '/')
 		path->s[--path->len] = '\0';
-	for (size_t i = 0; i < t->n; i++) {
+	if (t->load && (t->n == 0 || t->file)) /* a block has no value: its number tells it from others */
+		buf_fmt(path, "/%" PRIu64, t->seq);
+	for (size_t i = 0; i < t->n && !t->file; i++) {
 		if (rs->names && rs->names->n)
 			add_level(path, rs->names->v[i % width]);
 		else

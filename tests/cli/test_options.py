@@ -68,3 +68,22 @@ def test_shuffle_is_repeatable_with_a_seed(prong):
 def test_version_and_cpus(prong):
     assert re.fullmatch(rb"prong \d+\.\d+\.\d+\n", run(prong, "--version").stdout)
     assert int(run(prong, "--number-of-cpus").stdout) >= 1
+
+
+def test_a_name_that_is_no_option_gets_the_near_one(prong):
+    def says(*args):
+        r = run(prong, *args, "true", ":::", "1")
+        assert r.returncode == 255 and r.stdout == b"" and r.stderr.count(b"\n") == 1
+        return r.stderr.decode()
+    assert "did you mean --joblog?" in says("--joblgo", "x")
+    assert "did you mean --timeout?" in says("--timout=3")
+    assert "did you mean" not in says("--xyzzy")
+    assert "did you mean" not in says("-Z")
+
+
+def test_a_beginning_that_fits_two_options_is_refused(prong):
+    for word, names in (("--jo", ("jobs", "joblog")), ("--rec", ("recend", "record-env"))):
+        r = run(prong, word, "1", "true", ":::", "1")
+        assert r.returncode == 255 and b"write more of it" in r.stderr
+        assert all(n.encode() in r.stderr for n in names)
+    assert run(prong, "--keep", "--max-rep", "2", "echo", ":::", "1", "2").stdout == b"1 2\n"

@@ -183,3 +183,10 @@ def test_files_of_jobs_that_never_ended_go_away():
 
 def test_files_with_results_names_the_tree():
     assert out("-k", "--results", "d", "--files", "echo", ":::", "a") == b"d/1/a/stdout\n"
+
+
+def test_a_directory_holds_every_block():
+    out("--pipe", "-N2", "--results", "d", "cat", stdin=b"1\n2\n3\n4\n5\n")
+    assert [tree("d")[f"{n}/stdout"] for n in "123"] == [b"1\n2\n", b"3\n4\n", b"5\n"]
+    out("--pipe", "--cat", "-N2", "--results", "e", "cat {}", stdin=b"1\n2\n3\n")
+    assert [tree("e")[f"{n}/stdout"] for n in "12"] == [b"1\n2\n", b"3\n"]
