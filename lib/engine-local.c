@@ -411,6 +411,8 @@ static int local_wait(struct prong *p, int64_t until, struct fired *f)
 static int local_signal(struct prong *p, struct slot *s, int sig)
 {
 	(void)p;
+	if (s->pid <= 0) /* it is just being forked, and a hook of the fork signals it: kill(0) is us */
+		return -ESRCH;
 	bool group = !(s->job->spec.flags & PRONG_SAME_GROUP);
 	return group ? pr_kill_group(s->pid, sig) : kill(s->pid, sig) == 0 ? 0 : -errno;
 }

@@ -324,13 +324,14 @@ PyObject *engine_command(PyObject *self, PyObject *args, PyObject *kw)
 		return NULL;
 	char **av = words(argv), **ev = env != Py_None && av ? words(env) : NULL;
 	int64_t r = -ENOMEM;
-	if (av && (ev || env == Py_None)) {
+	if (av && (ev || env == Py_None) && engine_enter(e) == 0) {
 		struct prong_stdio stdin_is = { .how = in >= 0 ? PRONG_FD : PRONG_NULL, .fd = in };
 		r = prong_submit(e->pool, PRONG_SPEC(.argv = av, .env = ev, .cwd = cwd,
 			.in = stdin_is, .out = { .how = out, .fd = out_fd },
 			.err = { .how = err, .fd = err_fd }, .timeout_ms = timeout,
 			.tries = tries, .backoff_ms = backoff, .flags = PRONG_NEW_SESSION,
 			.termseq = termseq, .tag = (void *)(uintptr_t)(id + 1)));
+		engine_leave(e);
 	}
 	PyMem_Free(av);
 	PyMem_Free(ev);
@@ -348,9 +349,11 @@ PyObject *engine_stop(PyObject *self, PyObject *arg)
 {
 	struct engine *e = (struct engine *)self;
 	long long job = PyLong_AsLongLong(arg);
-	if (PyErr_Occurred() || engine_check(e) != 0)
+	if (PyErr_Occurred() || engine_check(e) != 0 || engine_enter(e) != 0)
 		return NULL;
-	return PyBool_FromLong(prong_stop(e->pool, job) == 0);
+	int r = prong_stop(e->pool, job);
+	engine_leave(e);
+	return PyBool_FromLong(r == 0);
 }
 
 /* ---- events of the pool ---- */
@@ -403,14 +406,30 @@ static int pool_event(struct engine *e, const struct prong_event *ev, PyObject *
 static int look_at_pool(struct engine *e, PyObject *events, PyObject *sink)
 {
 	const struct prong_event *ev;
-	int r;
-	while ((r = prong_wait(e->pool, &ev, 0)) == 1)
+	int r = 0;
+	while (e->pool && !e->in_pool) { /* by another thread */
+		if (engine_enter(e) != 0)
+			return -1;
+		r = prong_wait(e->pool, &ev, 0);
+		engine_leave(e);
+		if (r != 1)
+			break;
 		if (pool_event(e, ev, events, sink) != 0)
 			return -1;
-	return r == 0 || r == -ECHILD ? 0 : engine_oserror(r);
+	}
+	return r == 0 || r == 1 || r == -ECHILD ? 0 : engine_oserror(r);
 }
 
 /* ---- killing ---- */
+
+void engine_kill_due(struct engine *e)
+{
+	for (unsigned i = 0; e->pool && i < e->nworkers; i++) {
+		struct worker *w = &e->workers[i];
+		if (w->kill_due && w->job)
+			w->kill_due = prong_signal(e->pool, w->job, SIGKILL) != 0;
+	}
+}
 
 static bool kill_task(struct engine *e, struct worker *w, uint64_t id, int reason)
 {
@@ -418,7 +437,9 @@ static bool kill_task(struct engine *e, struct worker *w, uint64_t id, int reaso
 	if (!atomic_compare_exchange_strong(&w->ctl->task, &busy, id * 4 + TASK_KILLED))
 		return false;
 	w->reason = reason;
-	prong_signal(e->pool, w->job, SIGKILL);
+	w->kill_due = true;
+	if (!e->in_pool)
+		engine_kill_due(e);
 	return true;
 }
 

@@ -32,9 +32,37 @@ static pid_t fork_python(void *arg)
 
 int engine_oserror(int e)
 {
+	if (PyErr_Occurred())
+		return -1;
 	errno = -e;
 	PyErr_SetFromErrno(PyExc_OSError);
 	return -1;
+}
+
+/* A fork runs Python's hooks, which may give the GIL to another thread in the middle of a call
+ * of libprong: only one thread may be there. */
+int engine_enter(struct engine *e)
+{
+	while (e->in_pool) {
+		if (pthread_equal(e->inside, pthread_self())) {
+			PyErr_SetString(PyExc_RuntimeError, "a fork hook cannot use the pool that forks");
+			return -1;
+		}
+		Py_BEGIN_ALLOW_THREADS
+		usleep(100);
+		Py_END_ALLOW_THREADS
+		if (engine_check(e) != 0)
+			return -1;
+	}
+	e->in_pool = true;
+	e->inside = pthread_self();
+	return 0;
+}
+
+void engine_leave(struct engine *e)
+{
+	engine_kill_due(e);
+	e->in_pool = false;
 }
 
 static void *shared(size_t n)
@@ -128,11 +156,12 @@ static void worker_unmap(struct worker *w)
 	w->out = NULL;
 }
 
-/* Threads in rest() and spin() look at the maps without the GIL: get them out first. */
+/* Threads in rest() and spin() look at the maps without the GIL, those that fork may have lost
+ * it: get them out first. */
 static void wait_for_sleepers(struct engine *e)
 {
 	uint64_t one = 1;
-	while (e->sleepers && e->owner == getpid()) {
+	while ((e->sleepers || e->in_pool) && e->owner == getpid()) {
 		while (write(e->bell, &one, sizeof one) < 0 && errno == EINTR)
 			;
 		Py_BEGIN_ALLOW_THREADS
@@ -251,6 +280,7 @@ static void worker_fresh(struct worker *w)
 	w->single = false;
 	w->ended = false;
 	w->reason = KILL_NOT;
+	w->kill_due = false;
 	w->ntail = 0;
 	w->pid = 0;
 	w->out_seg = 0;
@@ -267,12 +297,16 @@ static int worker_start(struct engine *e, struct worker *w, bool single, uint64_
 	w->single_id = id;
 	w->given = single;
 	bool tee = e->flags & ENGINE_TEE;
+	if (engine_enter(e) != 0)
+		return -EBUSY; /* with an exception */
 	int64_t job = prong_submit(e->pool, PRONG_SPEC(.fn = worker_main, .arg = w, .tag = w,
 		.out = { .how = PRONG_INHERIT }, .err = { .how = tee ? PRONG_PIPE : PRONG_INHERIT },
 		.flags = PRONG_NEW_SESSION));
+	if (job > 0)
+		w->job = job;
+	engine_leave(e);
 	if (job < 0)
 		return (int)job;
-	w->job = job;
 	if (single)
 		e->singles++;
 	else

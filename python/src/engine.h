@@ -4,6 +4,7 @@
 
 #include "ext.h"
 
+#include <pthread.h>
 #include <structmember.h>
 
 /* ---- what parent and worker share ---- */
@@ -83,6 +84,7 @@ struct worker {
 	uint64_t single_id;
 	bool ended;          /* its init failed, or it said good-bye */
 	int reason;          /* enum kill_reason */
+	bool kill_due;       /* another thread was in libprong */
 	char tail[4096];    /* of stderr */
 	size_t ntail;
 	uint64_t last_reply; /* its id + 1 */
@@ -109,6 +111,8 @@ struct engine {
 	unsigned long long max_tasks, max_rss_kb; /* of one worker process; 0: any */
 	bool busy, closed, spin_good;
 	bool woken;              /* poll() returns for it, once */
+	bool in_pool;            /* a thread is in libprong: its fork hooks may give the GIL away */
+	pthread_t inside;        /* which */
 	unsigned sleepers;       /* threads that look at the maps without the GIL */
 	struct msg *head, *last; /* waiting requests */
 	unsigned long long nqueued, ncommands, done;
@@ -124,6 +128,8 @@ extern PyType_Spec engine_spec;
 
 int engine_check(struct engine *e);     /* -1: closed, or inherited by a fork */
 int engine_oserror(int e);              /* raise it; -1 */
+int engine_enter(struct engine *e);     /* before a call of libprong; -1: exception */
+void engine_leave(struct engine *e);    /* after it */
 
 static inline uint64_t worker_pending(const struct worker *w)
 {
@@ -149,6 +155,7 @@ PyObject *engine_quit(PyObject *self, PyObject *no);
 int engine_turn(struct engine *e, PyObject *events, PyObject *sink); /* -1: exception */
 int engine_drain(struct engine *e, PyObject *events); /* replies only */
 bool engine_busy(const struct engine *e); /* anything that may bring an event */
+void engine_kill_due(struct engine *e); /* what could not be killed at once */
 bool worker_runs(const struct worker *w, uint64_t id);
 PyObject *engine_kill(PyObject *self, PyObject *args);
 PyObject *engine_running(PyObject *self, PyObject *id);

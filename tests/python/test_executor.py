@@ -1,0 +1,73 @@
+"""prong.Executor where CPython's own tests (test_stdlib_suite.py) do not look."""
+import gc
+import subprocess
+import sys
+import time
+
+import prong
+
+
+def program(code):
+    p = subprocess.run([sys.executable, "-W", "error", "-c", code], stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE, text=True, start_new_session=True, timeout=120)
+    return p.returncode, p.stdout, p.stderr
+
+
+def test_cancelled_while_a_fork_hook_runs():
+    """The hook gives the GIL away in the middle of a fork; the task has begun already."""
+    assert program("""
+import os, time, prong
+os.register_at_fork(after_in_parent=lambda: time.sleep(0.1))
+with prong.Executor(2) as ex:
+    for _ in range(5):
+        futures = [ex.submit(time.sleep, 100) for _ in range(3)]
+        time.sleep(0.05)
+        assert all(f.cancel() for f in futures)
+    assert ex.submit(abs, -1).result() == 1
+print("fine")
+""") == (0, "fine\n", "")
+
+
+def test_used_by_threads_while_a_fork_hook_runs():
+    assert program("""
+import os, threading, time, prong
+os.register_at_fork(before=lambda: time.sleep(0.02), after_in_parent=lambda: time.sleep(0.02))
+sums = []
+with prong.Executor(3, max_tasks_per_worker=3) as ex:
+    def use():
+        sums.append(sum(f.result() for f in [ex.submit(abs, -i) for i in range(20)]))
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for t in threads: t.start()
+    for t in threads: t.join()
+print(sums)
+""") == (0, f"{[190] * 4}\n", "")
+
+
+def gone(processes, thread):
+    thread.join(30)
+    assert not thread.is_alive()
+    for p in processes.values():
+        p.join(30)
+        assert not p.is_alive()
+
+
+def test_collected_executor_does_what_was_submitted():
+    ex = prong.Executor(5)
+    results = ex.map(abs, range(-5, 5))
+    thread, processes = ex._executor_manager_thread, ex._processes
+    del ex
+    gc.collect()
+    gone(processes, thread)
+    assert list(results) == [abs(v) for v in range(-5, 5)]
+
+
+def test_shutdown_without_waiting():
+    ex = prong.Executor(5)
+    results = ex.map(abs, range(-5, 5))
+    thread, processes = ex._executor_manager_thread, ex._processes
+    begin = time.monotonic()
+    ex.submit(time.sleep, 1)
+    ex.shutdown(wait=False)
+    assert time.monotonic() - begin < 0.9
+    gone(processes, thread)
+    assert list(results) == [abs(v) for v in range(-5, 5)]
