@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +27,20 @@ static double now(void)
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* Of this process and the children it has waited for: other load on the machine lengthens the
+ * wall clock, and this hardly. */
+static double cpu(void)
+{
+	double sum = 0;
+	struct rusage u;
+	for (int who = 0; who < 2; who++) {
+		getrusage(who ? RUSAGE_CHILDREN : RUSAGE_SELF, &u);
+		sum += (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+		       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1e-6;
+	}
+	return sum;
 }
 
 static void die(const char *what)
@@ -236,7 +251,7 @@ struct runner {
 	const char *name;
 	void (*run)(size_t n);
 	size_t share; /* runs n / share */
-	double rate[MAX_ROUNDS];
+	double rate[MAX_ROUNDS], cpu[MAX_ROUNDS]; /* per second; seconds for each */
 };
 
 static int by_value(const void *a, const void *b)
@@ -253,40 +268,44 @@ static void compare(const char *what, struct runner *r, int runners, int rounds,
 		for (int k = 0; k < runners; k++) {
 			struct runner *it = &r[(i + k) % runners];
 			size_t m = n / it->share ? n / it->share : 1;
-			double t = now();
+			double t = now(), c = cpu();
 			it->run(m);
 			it->rate[i] = (double)m / (now() - t);
+			it->cpu[i] = (cpu() - c) / (double)m;
 		}
-	for (int k = 0; k < runners; k++)
+	for (int k = 0; k < runners; k++) {
 		qsort(r[k].rate, (size_t)rounds, sizeof(double), by_value);
+		qsort(r[k].cpu, (size_t)rounds, sizeof(double), by_value);
+	}
 	base = r[1].rate[rounds / 2];
 	for (int k = 0; k < runners; k++)
-		printf("%-24s %-24s %12.0f/s  x%.2f of by hand\n", what, r[k].name,
-		       r[k].rate[rounds / 2], r[k].rate[rounds / 2] / base);
+		printf("%-20s %-20s %11.0f/s  x%.2f of by hand  %9.0f ns of CPU each\n", what,
+		       r[k].name, r[k].rate[rounds / 2], r[k].rate[rounds / 2] / base,
+		       r[k].cpu[rounds / 2] * 1e9);
 	fflush(stdout);
 }
 
 static void bench_fork(const char *what, int rounds, size_t n)
 {
-	static struct runner r[] = { { "prong, fresh fork", fork_prong, 1, { 0 } },
-		                     { "fork + waitpid", fork_bare, 1, { 0 } } };
+	static struct runner r[] = { { "prong, fresh fork", fork_prong, 1, { 0 }, { 0 } },
+		                     { "fork + waitpid", fork_bare, 1, { 0 }, { 0 } } };
 	compare(what, r, 2, rounds, n);
 }
 
 static void bench_tasks(int rounds, size_t n)
 {
-	static struct runner r[] = { { "prong, workers", tasks_prong, 1, { 0 } },
-		                     { "pipes, window 64", tasks_hand, 1, { 0 } },
-		                     { "one fork for each", fork_bare, 1000, { 0 } } };
+	static struct runner r[] = { { "prong, workers", tasks_prong, 1, { 0 }, { 0 } },
+		                     { "pipes, window 64", tasks_hand, 1, { 0 }, { 0 } },
+		                     { "one fork for each", fork_bare, 1000, { 0 }, { 0 } } };
 	compare("empty tasks", r, 3, rounds, n);
 }
 
 static void bench_map(int rounds, size_t n)
 {
-	static struct runner r[] = { { "prong_map", map_prong, 1, { 0 } },
-		                     { "fork + MAP_SHARED", map_hand, 1, { 0 } },
-		                     { "serial", map_serial, 1, { 0 } },
-		                     { "OpenMP", map_openmp, 1, { 0 } } };
+	static struct runner r[] = { { "prong_map", map_prong, 1, { 0 }, { 0 } },
+		                     { "fork + MAP_SHARED", map_hand, 1, { 0 }, { 0 } },
+		                     { "serial", map_serial, 1, { 0 }, { 0 } },
+		                     { "OpenMP", map_openmp, 1, { 0 }, { 0 } } };
 	items = malloc(n * ITEM);
 	sums = prong_shared(n * sizeof *sums);
 	if (!items || !sums)
