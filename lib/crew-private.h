@@ -1,5 +1,5 @@
-/* crew-private.h - what engine-worker.c (hand out, collect) and worker-proc.c (fork, end,
- * bury) share.  Private. */
+/* crew-private.h - what engine-worker.c (hand out, collect), crew.c (the whole crew) and
+ * worker-proc.c (fork, end, bury one) share.  Private. */
 #ifndef LIB_CREW_PRIVATE_H
 #define LIB_CREW_PRIVATE_H
 
@@ -56,6 +56,34 @@ static inline uint32_t pr_inflight(const struct worker *w)
 {
 	return w->given - w->reaped;
 }
+
+/* ---- what a worker does just now ---- */
+
+static inline struct job **pr_job_at(struct worker *w, uint32_t n)
+{
+	return &w->jobs[n % w->ch->cells];
+}
+
+static inline uint32_t pr_done(struct worker *w)
+{
+	return atomic_load_explicit(&w->ch->done, memory_order_acquire);
+}
+
+/* The task it runs, or NULL. */
+static inline struct job *pr_running(struct worker *w, uint32_t *n)
+{
+	uint64_t g = atomic_load(&w->ch->gate);
+	*n = pr_done(w);
+	/* done after gate: it may have gone on, then it is not task *n that runs */
+	return pr_gate_next(g) == *n + 1 ? *pr_job_at(w, *n) : NULL;
+}
+
+/* engine-worker.c */
+bool pr_take_back(struct prong *p, struct worker *w); /* what it has not begun; any? */
+void pr_crew_check(struct prong *p, struct timer *t);
+
+/* crew.c */
+void pr_crew_deadline(struct prong *p, struct timer *t); /* of a worker */
 
 /* worker-proc.c */
 int pr_worker_new(struct prong *p, struct worker **out); /* 0 or -errno */

@@ -6,63 +6,16 @@
 #include "crew-private.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 enum {
 	AHEAD_NS = 2000000,    /* what is handed out ahead should take about so long */
 	CHECK_NS = 2000000,    /* how often workers with a queue are looked at unasked */
 	TYPICAL_MAX = 4000000, /* one long task does not make all of them long */
 	FAILED_MAX = 3,        /* workers that cannot begin, before tasks pay for it */
-	PAYLOADS_MAX = 64 * 1024 * 1024, /* kept for reuse */
-	PARTING_MS = 1000      /* for worker_exit at prong_close() */
+	PAYLOADS_MAX = 64 * 1024 * 1024 /* kept for reuse */
 };
 
-static void check(struct prong *p, struct timer *t);
 static void drained(struct prong *p, struct worker *w);
-static void deadline(struct prong *p, struct timer *t);
-
-int pr_crew_open(struct prong *p)
-{
-	struct timespec mono, real;
-	if (p->crew)
-		return 0;
-	if (!p->ev)
-		return -ENOTSUP;
-	struct crew *c = calloc(1, sizeof *c);
-	if (!c)
-		return -ENOMEM;
-	clock_gettime(CLOCK_MONOTONIC, &mono);
-	clock_gettime(CLOCK_REALTIME, &real);
-	c->wall = (real.tv_sec - mono.tv_sec) * INT64_C(1000000000) + real.tv_nsec - mono.tv_nsec;
-	c->window = p->opt.window ? p->opt.window : PR_WINDOW;
-	c->check.fire = check;
-	p->crew = c;
-	return 0;
-}
-
-/* ---- what a worker does just now ---- */
-
-static struct job **job_at(struct worker *w, uint32_t n)
-{
-	return &w->jobs[n % w->ch->cells];
-}
-
-static uint32_t done(struct worker *w)
-{
-	return atomic_load_explicit(&w->ch->done, memory_order_acquire);
-}
-
-/* The task it runs, or NULL. */
-static struct job *running(struct worker *w, uint32_t *n)
-{
-	uint64_t g = atomic_load(&w->ch->gate);
-	*n = done(w);
-	/* done after gate: it may have gone on, then it is not task *n that runs */
-	return pr_gate_next(g) == *n + 1 ? *job_at(w, *n) : NULL;
-}
 
 static size_t round16(size_t n)
 {
@@ -82,7 +35,7 @@ static void forget_payload(struct worker *w)
 }
 
 /* What it has not begun waits again, in the old order. */
-static bool take_back(struct prong *p, struct worker *w)
+bool pr_take_back(struct prong *p, struct worker *w)
 {
 	uint64_t g = atomic_load(&w->ch->gate);
 	uint32_t next;
@@ -91,7 +44,7 @@ static bool take_back(struct prong *p, struct worker *w)
 	while (!atomic_compare_exchange_weak(&w->ch->gate, &g, pr_gate(next, next)));
 	bool any = w->given != next;
 	while (w->given != next) {
-		pr_wait_again(p, *job_at(w, --w->given));
+		pr_wait_again(p, *pr_job_at(w, --w->given));
 		w->tasks--;
 		p->crew->queued--;
 	}
@@ -175,9 +128,9 @@ static void watch_time(struct prong *p, struct worker *w, const struct job *j)
 	if (!j->spec.timeout_ms)
 		return;
 	int64_t at = p->ops->now(p) + j->spec.timeout_ms * PR_MS;
-	w->deadline.fire = deadline;
+	w->deadline.fire = pr_crew_deadline;
 	if (!w->deadline.pos || at < w->deadline.at)
-		pr_timer_set(&p->timers, &w->deadline, at); /* no memory: check() sees to it */
+		pr_timer_set(&p->timers, &w->deadline, at); /* no memory: pr_crew_check() sees to it */
 }
 
 /* The head of the queue, into the cell behind its last one. */
@@ -320,7 +273,7 @@ static int reap(struct prong *p, struct worker *w, struct fired *f)
 	struct crew *c = p->crew;
 	struct reply *rp = &w->ch->rep[w->reaped % w->ch->cells];
 	struct prong_result *r = &c->result;
-	struct job *j = *job_at(w, w->reaped);
+	struct job *j = *pr_job_at(w, w->reaped);
 	*f = (struct fired){ .kind = FIRED_TASK, .job = j, .slot = w->slot, .result = r };
 	*r = (struct prong_result){ .how = PRONG_EXITED, .status = rp->status, .pid = w->pid,
 		                    .attempt = j->attempt, .start_ns = rp->start + c->wall,
@@ -398,10 +351,10 @@ static int bury(struct prong *p, struct worker *w, struct fired *f)
 {
 	struct crew *c = p->crew;
 	uint32_t n;
-	struct job *j = running(w, &n);
+	struct job *j = pr_running(w, &n);
 	bool began = atomic_load(&w->ch->ready);
 	int init = atomic_load(&w->ch->init);
-	take_back(p, w);
+	pr_take_back(p, w);
 	if (j)
 		charge(p, w, j, f);
 	stand_down(p, w);
@@ -421,7 +374,7 @@ static int collect(struct prong *p, struct fired *f)
 	struct crew *c = p->crew;
 	struct worker *w = c->cursor ? c->cursor : c->workers, *first = w;
 	while (w) {
-		if (w->reaped != w->given && done(w) != w->reaped)
+		if (w->reaped != w->given && pr_done(w) != w->reaped)
 			return reap(p, w, f);
 		struct worker *next = w->next ? w->next : c->workers;
 		if (w->gone) {
@@ -461,7 +414,7 @@ bool pr_crew_arm(struct prong *p)
 		queues |= pr_inflight(w) > 1 || w->exit.fd < 0;
 	}
 	for (struct worker *w = c->workers; w; w = w->next)
-		if (w->gone || (pr_inflight(w) && done(w) != w->reaped))
+		if (w->gone || (pr_inflight(w) && pr_done(w) != w->reaped))
 			return false;
 	if (queues && !c->check.pos)
 		pr_timer_set(&p->timers, &c->check, p->ops->now(p) + CHECK_NS);
@@ -470,7 +423,7 @@ bool pr_crew_arm(struct prong *p)
 
 /* Results that nobody was told of are found by having woken up.  What waits behind a task
  * that takes long is better off with others. */
-static void check(struct prong *p, struct timer *t)
+void pr_crew_check(struct prong *p, struct timer *t)
 {
 	int64_t now = p->ops->now(p);
 	(void)t;
@@ -478,173 +431,9 @@ static void check(struct prong *p, struct timer *t)
 		uint32_t n;
 		if (!w->gone && w->exit.fd < 0)
 			pr_worker_look(p, w);
-		if (w->gone || pr_inflight(w) < 2 || done(w) != w->reaped || !running(w, &n) ||
+		if (w->gone || pr_inflight(w) < 2 || pr_done(w) != w->reaped || !pr_running(w, &n) ||
 		    now - atomic_load(&w->ch->since) < CHECK_NS)
 			continue;
-		w->stuck = take_back(p, w);
+		w->stuck = pr_take_back(p, w);
 	}
-}
-
-/* ---- stopping ---- */
-
-/* Nothing is queued behind it any more, so that nothing else can be hit. */
-static bool stop_running(struct prong *p, struct worker *w, int64_t id, int why)
-{
-	uint32_t n;
-	take_back(p, w);
-	struct job *j = running(w, &n);
-	if (!j || w->why || w->gone || (id && j->id != id))
-		return false;
-	w->why = why;
-	w->why_task = n;
-	pr_worker_end(p, w, j->spec.termseq ? j->spec.termseq : p->termseq);
-	return true;
-}
-
-static bool has(struct worker *w, int64_t id)
-{
-	for (uint32_t n = w->reaped; n != w->given; n++)
-		if (!id || (*job_at(w, n))->id == id)
-			return true;
-	return false;
-}
-
-bool pr_crew_stop(struct prong *p, int64_t id)
-{
-	bool any = false;
-	for (struct worker *w = p->crew->workers; w; w = w->next) {
-		if (!has(w, id))
-			continue;
-		stop_running(p, w, id, PRONG_CANCELLED);
-		any |= has(w, id); /* it runs, or is done already */
-	}
-	return any;
-}
-
-/* A task's time runs from its own start. */
-static void deadline(struct prong *p, struct timer *t)
-{
-	struct worker *w = container_of(t, struct worker, deadline);
-	int64_t now = p->ops->now(p), at = PR_NEVER, since = atomic_load(&w->ch->since);
-	uint32_t r;
-	struct job *j = running(w, &r);
-	for (uint32_t n = w->reaped; n != w->given && !w->gone; n++) {
-		int64_t ms = (*job_at(w, n))->spec.timeout_ms;
-		int64_t end = (j && n == r ? since : now) + ms * PR_MS;
-		if (ms && j && end <= now) /* only what runs can be over */
-			stop_running(p, w, j->id, PRONG_TIMEDOUT);
-		else if (ms && end < at)
-			at = end;
-		if (w->why)
-			return;
-	}
-	if (at != PR_NEVER)
-		pr_timer_set(&p->timers, t, at);
-}
-
-int pr_crew_signal(struct prong *p, int64_t id, int sig, int otherwise)
-{
-	uint32_t n;
-	for (struct worker *w = p->crew->workers; w; w = w->next) {
-		struct job *j = w->gone ? NULL : running(w, &n);
-		if (!j || (id && j->id != id))
-			continue;
-		otherwise = pr_kill_group(w->pid, sig);
-		if (otherwise == 0 && sig)
-			w->cert.sent = sig;
-	}
-	return otherwise;
-}
-
-/* ---- the whole crew ---- */
-
-static unsigned count(const struct crew *c)
-{
-	unsigned n = 0;
-	for (struct worker *w = c->workers; w; w = w->next)
-		n += !w->gone && !w->retiring;
-	return n;
-}
-
-void pr_crew_resized(struct prong *p)
-{
-	if (!p->crew)
-		return;
-	unsigned n = count(p->crew);
-	for (struct worker *w = p->crew->workers; w && n > p->limit; w = w->next)
-		if (!w->slot && !w->gone && !w->retiring) {
-			pr_worker_retire(w);
-			n--;
-		}
-	p->hungry = true;
-}
-
-bool pr_crew_owns(const struct prong *p, pid_t pid)
-{
-	if (p->crew)
-		for (struct worker *w = p->crew->workers; w; w = w->next)
-			if (!w->gone && w->pid == pid)
-				return true;
-	return false;
-}
-
-unsigned pr_crew_room(const struct prong *p)
-{
-	size_t window = p->opt.window ? p->opt.window : PR_WINDOW;
-	size_t want = 2 * window * p->limit;
-	size_t have = p->nwaiting + (p->crew ? p->crew->queued : 0);
-	return have < want ? (unsigned)(want - have) : 0;
-}
-
-static void part(struct prong *p, struct worker *w)
-{
-	if (!w->gone && pr_inflight(w))
-		pr_kill_group(w->pid, SIGKILL);
-	else if (!w->gone && !w->retiring)
-		pr_worker_retire(w);
-	(void)p;
-}
-
-static bool all_gone(struct prong *p)
-{
-	bool all = true;
-	for (struct worker *w = p->crew->workers; w; w = w->next) {
-		pr_worker_look(p, w);
-		all &= w->gone;
-	}
-	return all;
-}
-
-/* Those at rest may run worker_exit; those at work are killed. */
-static void disband(struct prong *p)
-{
-	int64_t until = pr_now() + PARTING_MS * PR_MS;
-	for (struct worker *w = p->crew->workers; w; w = w->next)
-		part(p, w);
-	while (!all_gone(p) && pr_now() < until)
-		poll(NULL, 0, 1);
-	for (struct worker *w = p->crew->workers; w; w = w->next)
-		if (!w->gone) {
-			pr_kill_group(w->pid, SIGKILL);
-			pr_reap(w->pid);
-		}
-}
-
-void pr_crew_close(struct prong *p)
-{
-	struct crew *c = p->crew;
-	if (!c)
-		return;
-	if (*p->alive)
-		disband(p);
-	for (struct worker *w; (w = c->workers);) {
-		for (uint32_t n = w->reaped; n != w->given; n++)
-			free(*job_at(w, n));
-		c->workers = w->next;
-		pr_worker_free(p, w);
-	}
-	pr_timer_cancel(&p->timers, &c->check);
-	pr_env_free(&c->env);
-	free(c);
-	p->crew = NULL;
 }

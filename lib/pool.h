@@ -165,7 +165,13 @@ struct prong {
 	struct host_watch *hosts;
 };
 
-/* pool.c */
+/* A forked copy of the host's pool: not to be used. */
+static inline bool pr_forked(const struct prong *p)
+{
+	return !*p->alive;
+}
+
+/* pool.c and turn.c */
 enum { PR_WINDOW = 64, PR_WINDOW_MAX = 1024 };
 struct slot *pr_slot_take(struct prong *p); /* NULL: as many run as may */
 void pr_slot_give(struct prong *p, struct slot *s);
