@@ -3,9 +3,8 @@
 #include "ext.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
-enum { HUGE_MIN = 4 << 20, OOB_MIN = 16 * 1024 };
+enum { OOB_MIN = 16 * 1024 };
 
 static PyObject *dumps, *loads, *pickle_buffer, *kw_names[2], *proto5;
 
@@ -223,22 +222,13 @@ void value_release(struct value *v)
 
 /* ---- decode ---- */
 
-/* Page faults cost more than the copy: ask for huge pages before the first touch. */
-static void advise(void *p, size_t n)
-{
-	if (n < HUGE_MIN)
-		return;
-	uintptr_t a = ((uintptr_t)p + 4095) & ~(uintptr_t)4095;
-	madvise((void *)a, ((uintptr_t)p + n - a) & ~(size_t)4095, MADV_HUGEPAGE);
-}
-
 PyObject *object_buffer(int as_bytes, size_t len, unsigned char **at)
 {
 	PyObject *o = as_bytes ? PyBytes_FromStringAndSize(NULL, (Py_ssize_t)len)
 	                       : PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)len);
 	if (o) {
 		*at = (unsigned char *)(as_bytes ? PyBytes_AsString(o) : PyByteArray_AsString(o));
-		advise(*at, len);
+		advise_huge(*at, len);
 	}
 	return o;
 }

@@ -126,6 +126,10 @@ void inflow_drop(struct inflow *f);
 
 PyObject *object_buffer(int as_bytes, size_t len, unsigned char **at);
 
+/* ---- pages.c ---- */
+void advise_huge(void *p, size_t n); /* before it is touched; if n is big */
+void use_huge_pages(void); /* for all big objects of this process from now on */
+
 /* ---- worker.c ---- */
 int worker_main(void *worker, int result_fd); /* libprong's spec.fn */
 

@@ -507,6 +507,7 @@ int worker_main(void *arg, int result_fd)
 	struct loop l = { .w = w, .e = w->eng, .c = w->ctl, .chunk = 1, .spins_pay = true };
 	(void)result_fd;
 	guard_arm();
+	use_huge_pages();
 	if (l.e->chunk > 0)
 		l.chunk = (uint64_t)l.e->chunk;
 	PyObject *fn = PyObject_CallFunction(l.e->entry, "I", w->index);
