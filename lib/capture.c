@@ -3,7 +3,9 @@
  * A used file is taken again only when nobody else can still write to it.  The proof: every
  * child has an open of its own (made by /proc/self/fd/N), so that the kernel grants us a write
  * lease exactly when ours is the only open left.  (On a memfd it is granted wrongly; we do
- * not use one.)  Where there are no leases or no /proc, each job gets a fresh file. */
+ * not use one.)  It is asked for at the job's end, and where something of the job still lives
+ * then, again when the file is wanted.  Where there are no leases or no /proc, each job gets a
+ * fresh file. */
 #include "fds.h"
 #include "os.h"
 #include "pool.h"
@@ -36,23 +38,31 @@ static bool unshared(struct vessels *vs, int fd)
 	return r > 0;
 }
 
-/* Asked twice, since "nothing" would be lost output. */
-int64_t pr_vessel_len(const struct vessel *v)
+/* Asked twice, since "nothing" would be lost output.  The position is nobody else's where the
+ * child had an open of its own. */
+static int64_t length(const struct vessel *v)
 {
 	struct stat st;
-	if (fstat(v->fd, &st) == 0)
-		return st.st_size;
-	off_t end = lseek(v->fd, 0, SEEK_END);
-	return end > 0 ? end : 0;
+	off_t end = v->owned ? lseek(v->fd, 0, SEEK_END) : -1;
+	if (end >= 0)
+		return end;
+	return fstat(v->fd, &st) == 0 || fstat(v->fd, &st) == 0 ? st.st_size : 0;
 }
 
-/* A used one: as good as new?  The proof comes before the look at its length: what a
- * background process wrote in between would be the next job's. */
+/* The proof comes before the look at its length: what a background process wrote in between
+ * would be the next job's. */
+int64_t pr_vessel_ended(struct vessels *vs, struct vessel *v)
+{
+	if (!v->clean && v->owned && !vs->no_lease)
+		v->clean = unshared(vs, v->fd);
+	return length(v);
+}
+
+/* A used one that was shared when its job ended: as good as new now? */
 static bool cleaned(struct vessels *vs, struct vessel *v)
 {
-	if (!v->clean && !unshared(vs, v->fd))
-		return false;
-	v->clean = pr_vessel_len(v) == 0 || ftruncate(v->fd, 0) == 0;
+	if (!v->clean && unshared(vs, v->fd))
+		v->clean = length(v) == 0 || ftruncate(v->fd, 0) == 0;
 	return v->clean;
 }
 

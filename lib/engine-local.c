@@ -188,8 +188,13 @@ static int drain(struct prong *p, struct fired *f)
 
 static int exit_fired(struct prong *p, struct slot *s, struct fired *f)
 {
-	if (!s->job || !check_exit(p, s))
+	if (!s->job)
 		return 0;
+	if (!check_exit(p, s)) { /* readable, and not for us to collect: a tracer comes first */
+		if (s->exit.fd >= 0 && !s->exited)
+			pr_ev_watch(p->ev, &s->exit, PRONG_READ);
+		return 0;
+	}
 	pr_pad_settle(s);
 	if (s->start_error)
 		return unstarted(p, s, f);
@@ -288,7 +293,7 @@ static int spawn(struct prong *p, struct slot *s, struct start *st)
 		return pid == 0 ? PR_IN_CHILD : pid;
 	s->pid = s->result.pid = pid;
 	s->exit = (struct watch){ .fd = pr_fd_mark(pidfd), .fire = exit_ready, .of = s };
-	if (pidfd >= 0 && pr_ev_watch(p->ev, &s->exit, PRONG_READ) != 0)
+	if (pidfd >= 0 && pr_ev_watch(p->ev, &s->exit, PRONG_READ | PR_ONCE) != 0)
 		pr_ev_end(p->ev, &s->exit);
 	return 0;
 }

@@ -1,7 +1,8 @@
 /* ev-epoll.c - ev.h by epoll, with an eventfd to wake and a timerfd for the host's sleep.
  *
  * A watch is taken out of the set before its fd is closed: if a forked copy of this process
- * holds the same open file, closing alone would leave it in the set, always ready. */
+ * holds the same open file, closing alone would leave it in the set, always ready.  One that
+ * is watched once and was ready need not be: it is mute. */
 #include "fds.h"
 #include "pool.h"
 
@@ -89,12 +90,16 @@ int pr_ev_watch(struct ev *ev, struct watch *w, unsigned on)
 		e.events |= EPOLLIN;
 	if (on & PRONG_WRITE)
 		e.events |= EPOLLOUT;
+	if (on & PR_ONCE)
+		e.events |= EPOLLONESHOT;
 	if (!on)
 		forget(ev, w);
 	int op = !on ? EPOLL_CTL_DEL : w->on ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 	int r = epoll_ctl(ev->ep, op, w->fd, &e);
 	if (r != 0 && op == EPOLL_CTL_MOD && errno == ENOENT) /* closed and opened anew */
 		r = epoll_ctl(ev->ep, EPOLL_CTL_ADD, w->fd, &e);
+	else if (r != 0 && op == EPOLL_CTL_ADD && errno == EEXIST) /* once, and now again */
+		r = epoll_ctl(ev->ep, EPOLL_CTL_MOD, w->fd, &e);
 	if (r == 0 || !on)
 		w->on = on;
 	return r == 0 ? 0 : -errno;
@@ -132,6 +137,8 @@ struct watch *pr_ev_next(struct ev *ev)
 		                   ? w->on
 		                   : (e->events & EPOLLIN ? PRONG_READ : 0u) |
 		                             (e->events & EPOLLOUT ? PRONG_WRITE : 0u);
+		if (w->on & PR_ONCE)
+			w->on = 0;
 		return w;
 	}
 	return NULL;

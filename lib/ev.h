@@ -25,6 +25,11 @@ struct watch {
 int pr_ev_open(struct ev **ev); /* 0 or -errno */
 void pr_ev_close(struct ev *ev); /* NULL is allowed; closes no watched fd */
 
+/* Besides PRONG_READ and PRONG_WRITE: not watched any more once it was ready, until it is
+ * asked for again.  Where others hold the same open file too, it may stay in the system's
+ * set, but says nothing from there. */
+enum { PR_ONCE = 1u << 8 };
+
 /* Watch w->fd for `on` from now on, level triggered; 0 stops it.  0 or -errno (-EPERM: a
  * file that is always ready). */
 int pr_ev_watch(struct ev *ev, struct watch *w, unsigned on);

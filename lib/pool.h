@@ -54,7 +54,7 @@ struct vessel {
 	int fd;     /* -1: none */
 	int own;    /* another open of it, for the child; -1: none, or given away already */
 	bool owned; /* the child had one, so that a lease can prove the file unshared */
-	bool clean; /* no child ever saw it */
+	bool clean; /* nobody else can write into it */
 };
 struct vessels {
 	const char *dir;
@@ -67,7 +67,7 @@ void pr_vessels_open(struct vessels *vs, const char *dir);
 /* own: with an open of its own for the child, if that can be had. 0 or -errno. */
 int pr_vessel_get(struct vessels *vs, struct vessel *v, bool own);
 void pr_vessel_given(struct vessel *v); /* the child has its fd now, or never will */
-int64_t pr_vessel_len(const struct vessel *v);
+int64_t pr_vessel_ended(struct vessels *vs, struct vessel *v); /* the job has: its length */
 void pr_vessel_put(struct vessels *vs, struct vessel *v, int64_t len); /* recycle or close */
 void pr_vessels_close(struct vessels *vs);
 

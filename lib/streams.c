@@ -164,9 +164,9 @@ void pr_streams_settle(struct prong *p, struct slot *s)
 		pr_ev_end(p->ev, &s->st[i].pipe);
 		if (v->fd < 0)
 			continue;
-		captured(s, i)->fd = v->fd;
-		captured(s, i)->len = pr_vessel_len(v);
 		v->clean |= s->st[i].spill; /* no child ever saw it */
+		captured(s, i)->fd = v->fd;
+		captured(s, i)->len = pr_vessel_ended(&pr_local(p)->vessels, v);
 	}
 }
 

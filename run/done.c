@@ -1,9 +1,9 @@
 /* done.c - what ended: try again, log, print, count, remember for the summary. */
 #include "run-impl.h"
 
-#include "pipe.h"
-
 #include "copy.h"
+#include "dirs.h"
+#include "pipe.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,14 +24,34 @@ static bool wants_retry(const struct run *r, const struct task *t, const struct 
 }
 
 /* A write that failed for lack of room left no trace but this. */
-static void check_room(struct run *r, const struct prong_captured *c)
+static void judge_room(struct run *r, const struct statfs *st)
 {
-	struct statfs st;
-	if (c->fd < 0 || fstatfs(c->fd, &st) != 0 || st.f_blocks == 0 ||
-	    st.f_bfree >= FREE_BLOCKS_MIN)
+	if (st->f_blocks == 0 || st->f_bfree >= FREE_BLOCKS_MIN)
 		return;
 	run_fail(r, "no room left where job output is kept: output may be cut short;"
 	        " free some, or name another place with --tmpdir");
+}
+
+/* What was free a moment ago is not written full in less time than memory would take. */
+static void check_room(struct run *r, const struct task *t, const struct prong_result *res,
+                       const struct prong_captured *c)
+{
+	const double looks = 0.01, bytes_per_second = 1e11;
+	struct statfs st;
+	double now = timing_now();
+	r->room_unseen = now < r->room_until && !t->kept && job_status(res) == 0;
+	if (c->fd < 0 || r->room_unseen || fstatfs(c->fd, &st) != 0)
+		return;
+	double lasts = (double)st.f_bfree * (double)st.f_bsize / bytes_per_second;
+	r->room_until = t->kept ? 0 : now + (lasts < looks ? lasts : looks);
+	judge_room(r, &st);
+}
+
+void done_check_room_at_last(struct run *r)
+{
+	struct statfs st;
+	if (r->room_unseen && statfs(tmpdir_of(r->cfg), &st) == 0)
+		judge_room(r, &st);
 }
 
 static void last_line(const struct prong_captured *c, char *buf, size_t size)
@@ -307,7 +327,7 @@ void done_job(struct run *r, struct task *t, const struct prong_result *res)
 		r->delay *= job_status(res) ? 1.3 : 0.9;
 	squeezed_end(r, t);
 	captured(t, res, c);
-	check_room(r, &c[0]);
+	check_room(r, t, res, &c[0]);
 	if (wants_retry(r, t, res) && pipe_again(t)) {
 		t->by_shell = t->evicted = t->suspended = false;
 		free(t->tag);
@@ -329,7 +349,7 @@ void done_job(struct run *r, struct task *t, const struct prong_result *res)
 		record(r, t, res, c[0].fd >= 0 ? c[0].len : t->sent[0]);
 	give_output(r, t, res);
 	if (c[0].len > 0) /* before its file is emptied: others may be out of room now */
-		check_room(r, &c[0]);
+		check_room(r, t, res, &c[0]);
 	count(r, t, res, &c[1]);
 	done_squeezed_free(r, t);
 	task_free(t);

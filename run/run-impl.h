@@ -48,6 +48,8 @@ struct run {
 	double delay;             /* --delay; auto changes it */
 	double next_start;
 	double next_jobs_look;    /* -j FILE */
+	double room_until;        /* until then TMPDIR cannot be full */
+	bool room_unseen;         /* that was relied on last */
 	bool no_more;             /* start nothing new */
 	bool input_over, input_watched;
 	bool wants_total;         /* --bar, --eta, --halt N%: read ahead to learn it */
@@ -82,5 +84,6 @@ void done_squeeze(struct run *r, struct task *t, const struct prong_event *ev);
 void done_squeezed_free(struct run *r, struct task *t);
 void done_keep(struct run *r, struct task *t, const struct prong_event *ev);
 void done_job(struct run *r, struct task *t, const struct prong_result *res);
+void done_check_room_at_last(struct run *r); /* is there any in TMPDIR? */
 
 #endif

@@ -584,6 +584,7 @@ static void run_jobs(struct run *r)
 		sql_jobs(r);
 	else
 		loop(r);
+	done_check_room_at_last(r);
 	if (r->db && database_flush(r->db, true) != 0)
 		run_fail(r, NULL);
 	if (r->cfg->open_tty)

@@ -14,7 +14,7 @@ FAULTS = [
     ("signalfd4", "EMFILE"), ("eventfd2", "EMFILE"), ("socketpair", "EMFILE"),
     ("pidfd_open", "ENOSYS"), ("waitid", "ENOSYS"),
     ("ftruncate", "EIO"), ("pread64", "EIO"), ("write", "ENOSPC"), ("fcntl", "EINVAL"),
-    ("dup3,dup2", "EMFILE"), ("fstat,newfstatat", "EIO"), ("setsid", "EPERM"),
+    ("dup3,dup2", "EMFILE"), ("fstat,newfstatat", "EIO"), ("lseek", "EINVAL"), ("setsid", "EPERM"),
     ("epoll_wait,epoll_pwait", "EINTR"), ("read", "EINTR"),
 ]
 MAX_K = int(os.environ.get("PRONG_FAULTS", "12"))
