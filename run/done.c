@@ -251,8 +251,8 @@ static void notice(struct run *r, struct task *t, const struct prong_result *res
 {
 	const struct config *cfg = r->cfg;
 	bool timeout = res->how == PRONG_TIMEDOUT && !run_wants_summary(r);
-	if (cfg->summary == WHEN_NEVER || r->signal || (!halts && !timeout))
-		return;
+	if (cfg->summary == WHEN_NEVER || cfg->semaphore || r->signal || (!halts && !timeout))
+		return; /* a semaphore's one job speaks for itself */
 	run_hide_progress(r);
 	const char *command = builder_command(&r->b, t);
 	unsigned long long seq = t->seq;

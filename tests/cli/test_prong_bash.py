@@ -72,7 +72,8 @@ def test_record_env(sh):
 
 def test_status(sh):
     sh("f() { return $1; }; env_prong f ::: 1 2 0", 2)
-    sh("env_prong --halt now,fail=1 'exit {}' ::: 7", 7)
+    sh("env_prong --halt now,fail=1 'exit {}' ::: 7", 7,
+       "prong: --halt: job 1 failed, ending the run: exit 7\n")
 
 
 def test_parset_into_an_array(sh):
