@@ -9,6 +9,7 @@
 struct packer {
 	char *at;
 	size_t size;
+	size_t row, row_bytes; /* argv from there on is one block, of so many bytes */
 };
 
 static void *pack(struct packer *k, const void *data, size_t len, size_t align)
@@ -42,9 +43,44 @@ static void pack_vec(struct packer *k, char *const **vec)
 	*vec = copy;
 }
 
+/* The strings at the end of a long argv lie one behind the other, mostly: one block. */
+static void find_row(struct packer *k, char *const *v)
+{
+	size_t i = 0;
+	for (k->row = k->row_bytes = 0; v[i]; i++) {
+		if (v[i] != v[k->row] + k->row_bytes) {
+			k->row = i;
+			k->row_bytes = 0;
+		}
+		k->row_bytes += strlen(v[i]) + 1;
+	}
+}
+
+static void pack_argv(struct packer *k, char *const **vec)
+{
+	char *const *v = *vec;
+	size_t n = 0;
+	if (!v)
+		return;
+	if (!k->at)
+		find_row(k, v);
+	while (v[n])
+		n++;
+	char **copy = pack(k, v, (n + 1) * sizeof *v, _Alignof(char *));
+	for (size_t i = 0; i < k->row; i++) {
+		char *s = pack(k, v[i], strlen(v[i]) + 1, 1);
+		if (copy)
+			copy[i] = s;
+	}
+	char *row = n ? pack(k, v[k->row], k->row_bytes, 1) : NULL;
+	for (size_t i = k->row; copy && i < n; i++)
+		copy[i] = row + (v[i] - v[k->row]);
+	*vec = copy;
+}
+
 static void pack_spec(struct packer *k, struct prong_spec *s)
 {
-	pack_vec(k, &s->argv);
+	pack_argv(k, &s->argv);
 	pack_vec(k, &s->env);
 	pack_vec(k, &s->setenv);
 	pack_str(k, &s->path);
@@ -144,7 +180,8 @@ int pr_job_new(struct job **out, const struct prong_spec *spec, bool forked)
 	if (!j)
 		return -ENOMEM;
 	*j = (struct job){ .spec = s, .worker = is_worker(&s) };
-	k = (struct packer){ .at = (char *)j, .size = sizeof *j };
+	k.at = (char *)j;
+	k.size = sizeof *j;
 	pack_spec(&k, &j->spec);
 	if (!j->spec.tries)
 		j->spec.tries = 1;

@@ -74,6 +74,10 @@ static void put(const struct segment *s, const char *v, bool raw, struct buf *ou
 static void put_all(const struct segment *s, const struct args *a, bool raw, int between,
                     struct buf *out)
 {
+	if (raw && !between && a->bytes && use_is_whole(&s->use)) {
+		buf_add(out, a->v[0], a->bytes - 1); /* so they lie there already */
+		return;
+	}
 	for (size_t i = 0; i < a->n; i++) {
 		if (i)
 			buf_chr(out, between);
@@ -225,17 +229,12 @@ void template_expand(const struct template *t, const struct args *a,
 
 /* Blanks between words become NULs; several values of one {} become several words, as the
  * blank between them would make the shell do. */
-size_t template_words(const struct template *t, const struct args *a,
-                      const struct job_context *c, struct buf *words)
+void template_words(const struct template *t, const struct args *a, const struct job_context *c,
+                    struct buf *words)
 {
-	size_t n = 1;
 	buf_reserve(words, 0);
 	expand(t, a, c, true, '\0', words);
-	for (const char *p = words->s, *end = p + words->len; (p = memchr(p, 0, (size_t)(end - p)));
-	     p++)
-		n++;
 	buf_chr(words, '\0');
-	return n;
 }
 
 /* ---- lengths, for packing ---- */

@@ -96,14 +96,15 @@ static struct args view(struct pack *p, size_t from, size_t n)
 {
 	for (size_t i = from; i < from + n; i++)
 		p->v[i] = p->text.s + p->at[i];
-	return (struct args){ .v = p->v + from, .n = n };
+	size_t end = from + n < p->n ? p->at[from + n] : p->text.len;
+	return (struct args){ .v = p->v + from, .n = n, .bytes = n ? end - p->at[from] : 0 };
 }
 
 /* A line that ends in a blank goes on in the next one (-L): they are one value. */
 static bool continued(const struct pack *p, const char *line)
 {
-	size_t n = strlen(line);
-	return p->cfg->max_lines >= 0 && n && (line[n - 1] == ' ' || line[n - 1] == '\t');
+	size_t n = p->cfg->max_lines >= 0 ? strlen(line) : 0;
+	return n && (line[n - 1] == ' ' || line[n - 1] == '\t');
 }
 
 static const char *last_value(const struct pack *p)

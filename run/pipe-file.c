@@ -50,6 +50,7 @@ int pipe_file_new(struct run *r, struct task *t)
 	t->file = xstrdup(path);
 	if (t->n)
 		t->v[0] = t->file;
+	t->bytes = 0;
 	return 0;
 }
 

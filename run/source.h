@@ -9,6 +9,7 @@
 struct args {
 	char *const *v; /* NUL-terminated strings */
 	size_t n;
+	size_t bytes;   /* 0, or: they lie one behind the other, so many with their NULs */
 };
 
 /* Column names of --header, in order of position. */

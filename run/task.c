@@ -19,21 +19,31 @@ extern char **environ;
 
 /* ---- lists and blocks ---- */
 
+static void copy_values(struct task *t, const struct args *a, char *to)
+{
+	if (a->bytes)
+		memcpy(to, a->v[0], a->bytes);
+	for (size_t i = 0; i < a->n; i++) {
+		t->v[i] = to;
+		if (!a->bytes)
+			to = stpcpy(to, a->v[i]) + 1;
+		else if (i + 1 < a->n)
+			to += a->v[i + 1] - a->v[i];
+	}
+	t->v[a->n] = NULL;
+}
+
 struct task *task_new(const struct args *a, uint64_t seq)
 {
-	size_t bytes = sizeof(struct task) + (a->n + 1) * sizeof(char *);
-	size_t at = bytes;
-	for (size_t i = 0; i < a->n; i++)
+	size_t head = sizeof(struct task) + (a->n + 1) * sizeof(char *), bytes = a->bytes;
+	for (size_t i = 0; i < a->n && !a->bytes; i++)
 		bytes += strlen(a->v[i]) + 1;
-	struct task *t = xrealloc(NULL, bytes);
+	struct task *t = xrealloc(NULL, head + bytes);
 	memset(t, 0, sizeof *t);
 	t->seq = t->nth = seq;
 	t->n = a->n;
-	for (size_t i = 0; i < a->n; i++) {
-		t->v[i] = (char *)t + at;
-		at += (size_t)(stpcpy(t->v[i], a->v[i]) - t->v[i]) + 1;
-	}
-	t->v[a->n] = NULL;
+	t->bytes = bytes;
+	copy_values(t, a, (char *)t + head);
 	return t;
 }
 
@@ -121,7 +131,7 @@ void builder_free(struct builder *b)
 
 static struct args args_of(const struct task *t)
 {
-	return (struct args){ .v = t->v, .n = t->n };
+	return (struct args){ .v = t->v, .n = t->n, .bytes = t->bytes };
 }
 
 static struct job_context context(const struct builder *b, const struct task *t)
@@ -275,15 +285,16 @@ static char *const *words_argv(struct builder *b, const struct task *t)
 {
 	struct args a = args_of(t);
 	struct job_context c = context(b, t);
+	size_t n = 0;
 	buf_clear(&b->words);
-	size_t n = template_words(b->command, &a, &c, &b->words);
-	if (n + 1 > b->argv_cap) {
-		b->argv_cap = (n + 1) * 2;
-		b->argv = xrealloc(b->argv, b->argv_cap * sizeof *b->argv);
+	template_words(b->command, &a, &c, &b->words);
+	for (char *p = b->words.s, *end = p + b->words.len; p < end; p += strlen(p) + 1) {
+		if (n + 2 > b->argv_cap) {
+			b->argv_cap = b->argv_cap ? b->argv_cap * 2 : 16;
+			b->argv = xrealloc(b->argv, b->argv_cap * sizeof *b->argv);
+		}
+		b->argv[n++] = p;
 	}
-	char *p = b->words.s;
-	for (size_t i = 0; i < n; i++, p += strlen(p) + 1)
-		b->argv[i] = p;
 	b->argv[n] = NULL;
 	return b->argv;
 }

@@ -25,6 +25,7 @@ struct task {
 	char *file;       /* --cat, --fifo: where it is instead */
 	int fifo_watch;
 	size_t n;
+	size_t bytes;     /* of the arguments, one behind the other */
 	char *v[];        /* the arguments */
 };
 

@@ -51,10 +51,10 @@ bool template_places(const struct template *t); /* is there one? */
 size_t template_placed(const struct template *t, const struct args *a);
 
 /* The same expansion as words for execve(), without a shell: only if direct_ok() said so
- * when the template was examined.  Words are appended to `words` NUL-separated; returns how
- * many.  Equal to what the shell would have made of template_expand()'s text, byte for byte. */
-size_t template_words(const struct template *t, const struct args *a,
-                      const struct job_context *c, struct buf *words);
+ * when the template was examined.  Words are appended to `words`, each with its NUL.
+ * Equal to what the shell would have made of template_expand()'s text, byte for byte. */
+void template_words(const struct template *t, const struct args *a, const struct job_context *c,
+                    struct buf *words);
 
 /* The first word, if it is literal and all literal text means itself to every shell; else
  * NULL: then only a shell can run it. */
