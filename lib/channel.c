@@ -92,21 +92,19 @@ int64_t pr_fifo_place(const struct fifo *q, size_t n)
 
 static size_t channel_size(uint32_t cells)
 {
-	return sizeof(struct channel) + cells * (sizeof(struct request) + sizeof(struct reply));
+	return sizeof(struct channel) + cells * sizeof(struct cell);
 }
 
 int pr_channel_new(struct channel **out, unsigned window)
 {
-	uint32_t cells = 1;
-	while (cells < window)
+	uint32_t cells = 2; /* results wait in half of them, while the worker has others to do */
+	while (cells < 2 * window)
 		cells *= 2;
 	struct channel *ch = mmap(NULL, channel_size(cells), PROT_READ | PROT_WRITE,
 	                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (ch == MAP_FAILED)
 		return -errno;
 	ch->cells = cells;
-	ch->req = (struct request *)(ch + 1);
-	ch->rep = (struct reply *)(ch->req + cells);
 	*out = ch;
 	return 0;
 }

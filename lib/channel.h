@@ -1,4 +1,4 @@
-/* channel.h - what a host and one standing worker share: a page of words, requests, replies.
+/* channel.h - what a host and one standing worker share: a few words, and cells.
  * Private.
  *
  * Nothing here can block or deadlock: payloads and results lie in two files that grow, and
@@ -16,19 +16,21 @@
 
 #include <stdatomic.h>
 
-struct request {
-	int (*work)(struct prong_task *task);
+/* A request, and when the task is done its reply: a line of the cache, so that it changes
+ * sides twice and no more. */
+struct cell {
+	_Alignas(64) union {
+		int (*work)(struct prong_task *task);
+		int64_t status; /* of the reply */
+	};
 	void *arg;
 	int64_t id;
-	uint64_t off, len; /* the payload, in the host's file */
+	uint64_t off, len; /* the payload, in the host's file; the result, in the worker's */
 	uint32_t attempt, slot;
+	int64_t start, end; /* CLOCK_MONOTONIC */
 };
 
-struct reply {
-	uint64_t off, len; /* the result, in the worker's file */
-	int64_t start, end; /* CLOCK_MONOTONIC */
-	int32_t status;
-};
+enum { AWAKE, NAPS /* on the word itself, for a moment */, SLEEPS /* until there is a byte */ };
 
 struct channel {
 	_Alignas(64) _Atomic uint64_t gate;
@@ -38,16 +40,21 @@ struct channel {
 	_Atomic uint32_t grown;    /* over recycle_rss */
 	_Atomic int32_t init;      /* what worker_init returned */
 	_Atomic int64_t since;     /* start of the task that runs; set before it is taken */
-	_Alignas(64) _Atomic uint32_t asleep;     /* the worker waits for a byte */
+	/* Seldom changed: */
+	_Alignas(64) _Atomic uint32_t asleep;     /* enum: how the worker sleeps, if it does */
 	_Atomic uint32_t wants_room;              /* it waits until results are consumed */
-	/* The host's: */
-	_Alignas(64) _Atomic uint32_t armed;      /* the host waits for a byte */
-	_Atomic uint32_t freed;                   /* results consumed */
+	_Atomic uint32_t armed;                   /* the host waits for a byte */
 	_Atomic uint32_t quit;                    /* end, when there is nothing to do */
 	uint32_t cells;            /* a power of two; task n is in cell n % cells */
-	struct request *req;
-	struct reply *rep;
+	/* The host's: */
+	_Alignas(64) _Atomic uint32_t freed;      /* results consumed */
+	struct cell cell[];
 };
+
+static inline struct cell *pr_cell(struct channel *ch, uint32_t n)
+{
+	return &ch->cell[n & (ch->cells - 1)];
+}
 
 static inline uint32_t pr_gate_next(uint64_t gate)
 {
@@ -62,6 +69,38 @@ static inline uint32_t pr_gate_bound(uint64_t gate)
 static inline uint64_t pr_gate(uint32_t bound, uint32_t next)
 {
 	return (uint64_t)bound << 32 | next;
+}
+
+/* Both sides look a little longer before they sleep, if the other runs meanwhile: a sleep and
+ * the call that ends it cost more.  When looking was of no use they look less often. */
+struct patience {
+	bool none;     /* there is one CPU */
+	unsigned tired, lull;
+};
+enum { PR_GLANCES = 60 };
+
+static inline void pr_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ __volatile__("yield");
+#endif
+}
+
+static inline bool pr_patient(struct patience *pa)
+{
+	if (pa->none || pa->lull) {
+		pa->lull -= pa->lull > 0;
+		return false;
+	}
+	return true;
+}
+
+static inline void pr_patience_paid(struct patience *pa, bool paid)
+{
+	pa->tired = paid ? 0 : pa->tired < 6 ? pa->tired + 1 : 6;
+	pa->lull = paid ? 0 : (1u << pa->tired) - 1;
 }
 
 /* A shared file, as far as this process has mapped it. */
@@ -93,6 +132,7 @@ struct desk {
 	struct region in;
 	int sock;
 	pid_t host;
+	struct patience patience;
 	uint64_t seed;
 	size_t rss_limit;
 	char seed_env[PR_SEED_ENV];

@@ -20,9 +20,12 @@ struct worker {
 	struct job **jobs;   /* by cell */
 	size_t *in_end;      /* by cell: where its payload ends, or NO_PAYLOAD */
 	uint32_t given, reaped; /* tasks handed out; whose results were */
+	uint32_t seen;       /* tasks done, when last looked: the word is the worker's line */
+	uint32_t published;  /* what `freed` says */
 	unsigned tasks;      /* handed out and not taken back, ever */
 	struct slot *slot;   /* NULL: it stands by */
 	bool blocked;        /* no room for the next payload before it has done all */
+	bool full;           /* all its cells hold tasks or results */
 	bool stuck;          /* on a task that takes long: nothing is queued behind it */
 	bool retiring;       /* told to quit */
 	bool gone;           /* reaped; cert says how */
@@ -40,6 +43,7 @@ struct worker {
 struct crew {
 	struct worker *workers;
 	struct worker *last;   /* whose result was handed out last */
+	size_t last_len;       /* how long it is */
 	struct worker *cursor; /* whose results are looked at first */
 	int64_t typical;       /* a task's time, smoothed; 0: not known yet */
 	unsigned half; /* a worker with no more than so many is fed again */
@@ -47,9 +51,11 @@ struct crew {
 	unsigned failed;       /* workers in a row that ended before they were ready */
 	int failure;           /* why the last one did */
 	int64_t wall;          /* CLOCK_REALTIME - CLOCK_MONOTONIC */
+	struct patience patience;
 	struct timer check;
 	struct env env;
-	struct prong_result result;
+	struct prong_result result; /* of a task that was done */
+	struct prong_result other;  /* of one that was not */
 };
 
 static inline uint32_t pr_inflight(const struct worker *w)
@@ -61,12 +67,12 @@ static inline uint32_t pr_inflight(const struct worker *w)
 
 static inline struct job **pr_job_at(struct worker *w, uint32_t n)
 {
-	return &w->jobs[n % w->ch->cells];
+	return &w->jobs[n & (w->ch->cells - 1)];
 }
 
 static inline uint32_t pr_done(struct worker *w)
 {
-	return atomic_load_explicit(&w->ch->done, memory_order_acquire);
+	return atomic_load(&w->ch->done); /* after `armed` was set, in pr_crew_arm() */
 }
 
 /* The task it runs, or NULL. */
@@ -76,6 +82,12 @@ static inline struct job *pr_running(struct worker *w, uint32_t *n)
 	*n = pr_done(w);
 	/* done after gate: it may have gone on, then it is not task *n that runs */
 	return pr_gate_next(g) == *n + 1 ? *pr_job_at(w, *n) : NULL;
+}
+
+/* As far as we have seen. */
+static inline uint32_t pr_unfinished(const struct worker *w)
+{
+	return w->given - w->seen;
 }
 
 /* engine-worker.c */

@@ -2,6 +2,7 @@
  *
  * Handing out and collecting is engine-worker.c's, one worker's process worker-proc.c's. */
 #include "crew-private.h"
+#include "os.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -26,7 +27,9 @@ int pr_crew_open(struct prong *p)
 	clock_gettime(CLOCK_REALTIME, &real);
 	c->wall = (real.tv_sec - mono.tv_sec) * INT64_C(1000000000) + real.tv_nsec - mono.tv_nsec;
 	c->window = p->opt.window ? p->opt.window : PR_WINDOW;
+	c->patience.none = pr_cpus() < 2;
 	c->check.fire = pr_crew_check;
+	c->result = (struct prong_result){ .out.fd = -1, .err.fd = -1, .res.fd = -1 };
 	p->crew = c;
 	return 0;
 }
@@ -43,7 +46,7 @@ static bool stop_running(struct prong *p, struct worker *w, int64_t id, int why)
 		return false;
 	w->why = why;
 	w->why_task = n;
-	pr_worker_end(p, w, j->spec.termseq ? j->spec.termseq : p->termseq);
+	pr_worker_end(p, w, j->termseq ? j->termseq : p->termseq);
 	return true;
 }
 
@@ -75,7 +78,7 @@ void pr_crew_deadline(struct prong *p, struct timer *t)
 	uint32_t r;
 	struct job *j = pr_running(w, &r);
 	for (uint32_t n = w->reaped; n != w->given && !w->gone; n++) {
-		int64_t ms = (*pr_job_at(w, n))->spec.timeout_ms;
+		int64_t ms = (*pr_job_at(w, n))->timeout_ms;
 		int64_t end = (j && n == r ? since : now) + ms * PR_MS;
 		if (ms && j && end <= now) /* only what runs can be over */
 			stop_running(p, w, j->id, PRONG_TIMEDOUT);
@@ -185,7 +188,7 @@ void pr_crew_close(struct prong *p)
 		disband(p);
 	for (struct worker *w; (w = c->workers);) {
 		for (uint32_t n = w->reaped; n != w->given; n++)
-			free(*pr_job_at(w, n));
+			pr_job_free(p, *pr_job_at(w, n));
 		c->workers = w->next;
 		pr_worker_free(p, w);
 	}

@@ -12,6 +12,9 @@ void pr_crew_close(struct prong *p);
 
 /* Hand waiting tasks to workers, forking some if need be; 1: *f is a task that ended. */
 int pr_crew_turn(struct prong *p, struct fired *f);
+/* true: *f is one more of those that were seen done before, and nothing else is due. */
+bool pr_crew_next(struct prong *p, struct fired *f);
+bool pr_crew_watch(struct prong *p);    /* for a moment. true: there is something to do */
 bool pr_crew_arm(struct prong *p);      /* before a sleep. false: there is something to do */
 void pr_crew_consumed(struct prong *p); /* the last event's data are not needed any more */
 

@@ -12,6 +12,8 @@ enum {
 	CHECK_NS = 2000000,    /* how often workers with a queue are looked at unasked */
 	TYPICAL_MAX = 4000000, /* one long task does not make all of them long */
 	FAILED_MAX = 3,        /* workers that cannot begin, before tasks pay for it */
+	SMALL_NS = 2000,       /* a task for whose end to wait awake */
+	WORTH_TELLING = 4096,  /* bytes of a result whose room is given back at once */
 	PAYLOADS_MAX = 64 * 1024 * 1024 /* kept for reuse */
 };
 
@@ -48,6 +50,7 @@ bool pr_take_back(struct prong *p, struct worker *w)
 		w->tasks--;
 		p->crew->queued--;
 	}
+	w->full &= !any;
 	if (any)
 		forget_payload(w);
 	if (any && !pr_inflight(w) && !w->gone)
@@ -58,9 +61,19 @@ bool pr_take_back(struct prong *p, struct worker *w)
 
 /* ---- handing out ---- */
 
+static bool tasks_wait(const struct prong *p)
+{
+	return p->waiting.head && p->waiting.head->worker;
+}
+
+static bool grown(const struct worker *w)
+{
+	return atomic_load_explicit(&w->ch->grown, memory_order_relaxed);
+}
+
 static bool may_take(const struct prong *p, const struct worker *w)
 {
-	return !w->gone && !w->retiring && !w->why && !w->blocked &&
+	return !w->gone && !w->retiring && !w->why && !w->blocked && !w->full && !grown(w) &&
 	       !(p->opt.recycle_tasks && w->tasks >= p->opt.recycle_tasks);
 }
 
@@ -69,7 +82,10 @@ static bool may_take(const struct prong *p, const struct worker *w)
 static unsigned depth(const struct prong *p)
 {
 	const struct crew *c = p->crew;
-	size_t share = (c->queued + p->nwaiting + p->limit - 1) / p->limit;
+	size_t all = p->nwaiting;
+	for (const struct worker *w = c->workers; w; w = w->next)
+		all += pr_unfinished(w);
+	size_t share = (all + p->limit - 1) / p->limit;
 	int64_t ahead = c->typical ? 1 + AHEAD_NS / c->typical : 1;
 	if (share > (size_t)ahead)
 		share = (size_t)ahead;
@@ -91,17 +107,17 @@ static struct worker *least_busy(const struct prong *p, unsigned max)
 	if (p->running > p->limit)
 		return NULL;
 	for (struct worker *w = p->crew->workers; w; w = w->next)
-		if (w->slot && may_take(p, w) && !w->stuck && pr_inflight(w) <= max / 2 &&
-		    (!best || pr_inflight(w) < pr_inflight(best)))
+		if (w->slot && may_take(p, w) && !w->stuck && pr_unfinished(w) <= max / 2 &&
+		    (!best || pr_unfinished(w) < pr_unfinished(best)))
 			best = w;
 	return best;
 }
 
-static int payload(struct worker *w, const struct job *j, struct request *rq, uint32_t cell)
+static int payload(struct worker *w, const struct job *j, struct cell *c)
 {
-	size_t n = round16(j->spec.task_len);
-	rq->off = rq->len = 0;
-	w->in_end[cell] = NO_PAYLOAD;
+	size_t n = round16(j->task_len), *end = &w->in_end[c - w->ch->cell];
+	c->off = c->len = 0;
+	*end = NO_PAYLOAD;
 	if (!n)
 		return 0;
 	int64_t at = pr_fifo_place(&w->in, n);
@@ -116,18 +132,18 @@ static int payload(struct worker *w, const struct job *j, struct request *rq, ui
 			return e;
 		at = 0;
 	}
-	memcpy(w->in.r.base + at, j->spec.task, j->spec.task_len);
-	rq->off = (uint64_t)at;
-	rq->len = j->spec.task_len;
-	w->in.head = w->in_end[cell] = (size_t)at + n;
+	memcpy(w->in.r.base + at, j->task, j->task_len);
+	c->off = (uint64_t)at;
+	c->len = j->task_len;
+	w->in.head = *end = (size_t)at + n;
 	return 0;
 }
 
 static void watch_time(struct prong *p, struct worker *w, const struct job *j)
 {
-	if (!j->spec.timeout_ms)
+	if (!j->timeout_ms)
 		return;
-	int64_t at = p->ops->now(p) + j->spec.timeout_ms * PR_MS;
+	int64_t at = p->ops->now(p) + j->timeout_ms * PR_MS;
 	w->deadline.fire = pr_crew_deadline;
 	if (!w->deadline.pos || at < w->deadline.at)
 		pr_timer_set(&p->timers, &w->deadline, at); /* no memory: pr_crew_check() sees to it */
@@ -137,18 +153,17 @@ static void watch_time(struct prong *p, struct worker *w, const struct job *j)
 static int give_one(struct prong *p, struct worker *w)
 {
 	struct job *j = p->waiting.head;
-	uint32_t cell = w->given % w->ch->cells;
-	struct request *rq = &w->ch->req[cell];
-	int e = payload(w, j, rq, cell);
+	struct cell *c = pr_cell(w->ch, w->given);
+	int e = payload(w, j, c);
 	if (e != 0)
 		return e;
 	pr_next_waiting(p);
-	rq->work = j->spec.work;
-	rq->arg = j->spec.arg;
-	rq->id = j->id;
-	rq->attempt = j->attempt;
-	rq->slot = w->slot->number;
-	w->jobs[cell] = j;
+	c->work = j->work;
+	c->arg = j->arg;
+	c->id = j->id;
+	c->attempt = j->attempt;
+	c->slot = w->slot->number;
+	*pr_job_at(w, w->given) = j;
 	w->given++;
 	w->tasks++;
 	p->crew->queued++;
@@ -156,16 +171,23 @@ static int give_one(struct prong *p, struct worker *w)
 	return 0;
 }
 
+static uint32_t room_of(const struct prong *p, const struct worker *w, unsigned max)
+{
+	uint32_t room = max > pr_unfinished(w) ? max - pr_unfinished(w) : 0;
+	uint32_t cells = w->ch->cells - pr_inflight(w);
+	uint32_t life = p->opt.recycle_tasks - w->tasks;
+	if (room > cells)
+		room = cells;
+	return p->opt.recycle_tasks && room > life ? life : room;
+}
+
 static int give(struct prong *p, struct worker *w, unsigned max)
 {
-	uint32_t n = 0;
+	uint32_t n = 0, room = room_of(p, w, max);
 	int e = 0;
-	while (p->waiting.head && p->waiting.head->worker && pr_inflight(w) < max && may_take(p, w)) {
-		e = give_one(p, w);
-		if (e != 0)
-			break;
+	while (n < room && tasks_wait(p) && (e = give_one(p, w)) == 0)
 		n++;
-	}
+	w->full = pr_inflight(w) == w->ch->cells;
 	if (n) {
 		atomic_fetch_add(&w->ch->gate, pr_gate(n, 0));
 		pr_worker_wake(w);
@@ -177,10 +199,10 @@ static int unstartable(struct prong *p, int error, int step, struct fired *f)
 {
 	struct crew *c = p->crew;
 	struct job *j = pr_next_waiting(p);
-	c->result = (struct prong_result){ .how = PRONG_NOTSTARTED, .status = error, .step = step,
+	c->other = (struct prong_result){ .how = PRONG_NOTSTARTED, .status = error, .step = step,
 		                           .attempt = j->attempt,
 		                           .out.fd = -1, .err.fd = -1, .res.fd = -1 };
-	*f = (struct fired){ .kind = FIRED_TASK, .job = j, .result = &c->result };
+	*f = (struct fired){ .kind = FIRED_TASK, .job = j, .result = &c->other };
 	p->hungry = true;
 	return 1;
 }
@@ -202,22 +224,20 @@ static struct worker *choose(struct prong *p, unsigned max, int *error)
 	return least_busy(p, max);
 }
 
-static bool tasks_wait(const struct prong *p)
-{
-	return p->waiting.head && p->waiting.head->worker;
-}
-
 static int feed(struct prong *p, struct fired *f)
 {
 	struct crew *c = p->crew;
 	p->hungry = false;
+	p->enough = 0;
 	while (tasks_wait(p)) {
 		unsigned max = depth(p);
 		c->half = max / 2;
 		int e;
 		struct worker *w = choose(p, max, &e);
-		if (!w && e == 0)
+		if (!w && e == 0) {
+			p->enough = 2 * p->nwaiting; /* a longer queue may be handed out deeper */
 			return 0;
+		}
 		if (!w && pr_out_of_resources(e) && pr_hold(p))
 			return 0;
 		if (!w)
@@ -248,7 +268,7 @@ static void drained(struct prong *p, struct worker *w)
 	if (w->in.r.size > PAYLOADS_MAX)
 		pr_region_trim(&w->in.r);
 	if ((p->opt.recycle_tasks && w->tasks >= p->opt.recycle_tasks) ||
-	    atomic_load_explicit(&w->ch->grown, memory_order_relaxed))
+	    grown(w))
 		pr_worker_retire(w);
 	stand_down(p, w); /* the next task may be given to another, or there is none */
 }
@@ -262,7 +282,7 @@ static void learn(struct crew *c, int64_t ns)
 
 static void free_payload(struct worker *w)
 {
-	size_t end = w->in_end[w->reaped % w->ch->cells];
+	size_t end = w->in_end[w->reaped & (w->ch->cells - 1)];
 	if (end != NO_PAYLOAD)
 		w->in.tail = end;
 }
@@ -271,14 +291,17 @@ static void free_payload(struct worker *w)
 static int reap(struct prong *p, struct worker *w, struct fired *f)
 {
 	struct crew *c = p->crew;
-	struct reply *rp = &w->ch->rep[w->reaped % w->ch->cells];
+	struct cell *rp = pr_cell(w->ch, w->reaped);
 	struct prong_result *r = &c->result;
 	struct job *j = *pr_job_at(w, w->reaped);
 	*f = (struct fired){ .kind = FIRED_TASK, .job = j, .slot = w->slot, .result = r };
-	*r = (struct prong_result){ .how = PRONG_EXITED, .status = rp->status, .pid = w->pid,
-		                    .attempt = j->attempt, .start_ns = rp->start + c->wall,
-		                    .end_ns = rp->end + c->wall,
-		                    .out.fd = -1, .err.fd = -1, .res.fd = -1 };
+	r->how = PRONG_EXITED; /* the other fields never change */
+	r->status = (int)rp->status;
+	r->sent = 0;
+	r->pid = w->pid;
+	r->attempt = j->attempt;
+	r->start_ns = rp->start + c->wall;
+	r->end_ns = rp->end + c->wall;
 	if (w->why && w->why_task == w->reaped) { /* it ended while it was being ended */
 		r->how = w->why;
 		r->status = 0;
@@ -294,26 +317,54 @@ static int reap(struct prong *p, struct worker *w, struct fired *f)
 	learn(c, rp->end - rp->start);
 	free_payload(w);
 	w->reaped++;
-	w->stuck = false;
 	c->queued--;
 	c->failed = 0;
 	c->last = c->cursor = w;
-	p->hungry |= pr_inflight(w) <= c->half;
+	c->last_len = f->len;
+	if (w->full && pr_inflight(w) <= w->ch->cells / 2) {
+		w->full = false;
+		p->hungry = true;
+	}
 	p->holds = 0;
 	if (!pr_inflight(w))
 		drained(p, w);
 	return 1;
 }
 
-void pr_crew_consumed(struct prong *p)
+/* Its results are not needed any more: it has their room back. */
+static void publish(struct worker *w)
 {
-	struct worker *w = p->crew->last;
-	p->crew->last = NULL;
-	if (!w)
+	if (w->published == w->reaped)
 		return;
+	w->published = w->reaped;
 	atomic_store(&w->ch->freed, w->reaped);
 	if (atomic_load(&w->ch->wants_room) && atomic_exchange(&w->ch->wants_room, 0))
 		pr_worker_force(w);
+}
+
+/* Small ones are told of when all that it had done is consumed: look(). */
+void pr_crew_consumed(struct prong *p)
+{
+	struct crew *c = p->crew;
+	if (c->last && c->last_len > WORTH_TELLING)
+		publish(c->last);
+	c->last = NULL;
+}
+
+/* Has it done more than what we saw?  Called only when nothing of it is handed out. */
+static bool look(struct prong *p, struct worker *w)
+{
+	if (w->seen != w->reaped)
+		return true;
+	if (w->reaped == w->given)
+		return false;
+	publish(w);
+	w->seen = pr_done(w);
+	if (w->seen == w->reaped)
+		return false;
+	w->stuck = false;
+	p->hungry |= p->nwaiting && pr_unfinished(w) <= p->crew->half;
+	return true;
 }
 
 /* ---- deaths ---- */
@@ -332,16 +383,16 @@ static void unlink_worker(struct crew *c, struct worker *w)
 static void charge(struct prong *p, struct worker *w, struct job *j, struct fired *f)
 {
 	struct crew *c = p->crew;
-	c->result = w->cert;
-	c->result.attempt = j->attempt;
-	c->result.start_ns = atomic_load(&w->ch->since) + c->wall;
-	c->result.end_ns = p->ops->now(p) + c->wall;
+	c->other = w->cert;
+	c->other.attempt = j->attempt;
+	c->other.start_ns = atomic_load(&w->ch->since) + c->wall;
+	c->other.end_ns = p->ops->now(p) + c->wall;
 	if (w->why && w->why_task == w->reaped) {
-		if (c->result.how == PRONG_EXITED)
-			c->result.status = 0;
-		c->result.how = w->why;
+		if (c->other.how == PRONG_EXITED)
+			c->other.status = 0;
+		c->other.how = w->why;
 	}
-	*f = (struct fired){ .kind = FIRED_TASK, .job = j, .slot = w->slot, .result = &c->result };
+	*f = (struct fired){ .kind = FIRED_TASK, .job = j, .slot = w->slot, .result = &c->other };
 	w->reaped++;
 	c->queued--;
 }
@@ -374,8 +425,8 @@ static int collect(struct prong *p, struct fired *f)
 	struct crew *c = p->crew;
 	struct worker *w = c->cursor ? c->cursor : c->workers, *first = w;
 	while (w) {
-		if (w->reaped != w->given && pr_done(w) != w->reaped)
-			return reap(p, w, f);
+		if (look(p, w))
+			return (p->hungry && feed(p, f)) || reap(p, w, f);
 		struct worker *next = w->next ? w->next : c->workers;
 		if (w->gone) {
 			if (bury(p, w, f))
@@ -390,6 +441,12 @@ static int collect(struct prong *p, struct fired *f)
 	return 0;
 }
 
+bool pr_crew_next(struct prong *p, struct fired *f)
+{
+	struct worker *w = p->crew->cursor;
+	return w && w->seen != w->reaped && reap(p, w, f);
+}
+
 int pr_crew_turn(struct prong *p, struct fired *f)
 {
 	if (p->hungry && feed(p, f))
@@ -401,6 +458,29 @@ int pr_crew_turn(struct prong *p, struct fired *f)
 
 /* ---- sleeping ---- */
 
+static bool any_news(struct prong *p)
+{
+	for (struct worker *w = p->crew->workers; w; w = w->next)
+		if (look(p, w))
+			return true;
+	return false;
+}
+
+/* While tasks are small the next result is nearer than a sleep is long. */
+bool pr_crew_watch(struct prong *p)
+{
+	struct crew *c = p->crew;
+	bool found = false;
+	if (!c->queued || c->typical > SMALL_NS || !pr_patient(&c->patience))
+		return false;
+	for (int i = 0; i < PR_GLANCES && !found; i++) {
+		pr_pause();
+		found = any_news(p);
+	}
+	pr_patience_paid(&c->patience, found);
+	return found;
+}
+
 bool pr_crew_arm(struct prong *p)
 {
 	struct crew *c = p->crew;
@@ -411,10 +491,10 @@ bool pr_crew_arm(struct prong *p)
 		if (!pr_inflight(w))
 			continue;
 		atomic_store(&w->ch->armed, 1);
-		queues |= pr_inflight(w) > 1 || w->exit.fd < 0;
+		queues |= pr_unfinished(w) > 1 || w->exit.fd < 0;
 	}
 	for (struct worker *w = c->workers; w; w = w->next)
-		if (w->gone || (pr_inflight(w) && pr_done(w) != w->reaped))
+		if (w->gone || look(p, w))
 			return false;
 	if (queues && !c->check.pos)
 		pr_timer_set(&p->timers, &c->check, p->ops->now(p) + CHECK_NS);
@@ -431,7 +511,7 @@ void pr_crew_check(struct prong *p, struct timer *t)
 		uint32_t n;
 		if (!w->gone && w->exit.fd < 0)
 			pr_worker_look(p, w);
-		if (w->gone || pr_inflight(w) < 2 || pr_done(w) != w->reaped || !pr_running(w, &n) ||
+		if (w->gone || !pr_running(w, &n) || w->given - n < 2 ||
 		    now - atomic_load(&w->ch->since) < CHECK_NS)
 			continue;
 		w->stuck = pr_take_back(p, w);

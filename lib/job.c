@@ -5,6 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+	TASK_HEAD = (offsetof(struct job, seed) + 15) / 16 * 16,
+	TASK_BLOCK = 256, /* of one with a payload that is not longer than this allows */
+	SPARE_MAX = 1024
+};
+
 /* Two passes over the same code: with at == NULL it only measures. */
 struct packer {
 	char *at;
@@ -108,14 +114,22 @@ static bool stdio_ok(const struct prong_stdio *io, int stream)
 /* A standing worker is what it is: a task cannot have it otherwise. */
 static bool task_ok(const struct prong_spec *s)
 {
-	return s->work && !s->path && !s->env && !s->setenv && !s->mark && !s->cwd &&
-	       !s->in.how && !s->out.how && !s->err.how && !s->npass_fds && !s->nice &&
-	       !(s->flags & ~(unsigned)PRONG_BORROW);
+	const void *more = (const void *)((uintptr_t)s->path | (uintptr_t)s->env |
+	                                  (uintptr_t)s->setenv | (uintptr_t)s->mark |
+	                                  (uintptr_t)s->cwd);
+	int other = s->in.how | s->out.how | s->err.how | s->nice |
+	            (int)(s->flags & ~(unsigned)PRONG_BORROW);
+	return s->work && !more && !other && !s->npass_fds;
 }
 
+/* By hand: the call costs more than the comparison. */
 static bool is_worker(const struct prong_spec *s)
 {
-	return s->engine && *s->engine == 'w' && !strcmp(s->engine, "worker");
+	static const char name[] = "worker";
+	size_t i = 0;
+	while (s->engine && i < sizeof name && s->engine[i] == name[i])
+		i++;
+	return i == sizeof name;
 }
 
 static bool what_ok(const struct prong_spec *s, bool forked)
@@ -138,22 +152,71 @@ static bool spec_ok(const struct prong_spec *s, bool forked)
 	       (!s->termseq || pr_termseq_check(s->termseq) == 0);
 }
 
-/* A task for a standing worker is small and one of very many: nothing to pack but its bytes. */
-static int task_new(struct job **out, const struct prong_spec *spec)
+/* What pool and workers look at is at the block's beginning. */
+static void take_terms(struct job *j, const struct prong_spec *s)
+{
+	j->tag = s->tag;
+	j->work = s->work;
+	j->arg = s->arg;
+	j->task = s->task;
+	j->task_len = s->task_len;
+	j->timeout_ms = s->timeout_ms;
+	j->backoff_ms = s->backoff_ms;
+	j->termseq = s->termseq;
+	j->tries = s->tries ? s->tries : 1;
+}
+
+static struct job *task_block(struct prong *p, size_t size)
+{
+	struct job *j = p->spare;
+	if (size > TASK_BLOCK)
+		return malloc(size);
+	if (j) {
+		p->spare = j->next;
+		p->nspare--;
+		return j;
+	}
+	return malloc(TASK_BLOCK);
+}
+
+/* Nothing to pack but its bytes. */
+static int task_new(struct prong *p, struct job **out, const struct prong_spec *spec)
 {
 	bool copy = spec->task_len && !(spec->flags & PRONG_BORROW);
-	size_t at = (sizeof(struct job) + 15) / 16 * 16;
-	struct job *j = malloc(at + (copy ? spec->task_len : 0));
+	size_t size = TASK_HEAD + (copy ? spec->task_len : 0);
+	struct job *j = task_block(p, size);
 	if (!j)
 		return -ENOMEM;
-	*j = (struct job){ .spec = *spec, .worker = true };
-	j->spec.engine = "worker";
+	take_terms(j, spec);
+	j->attempt = 0;
+	j->state = JOB_WAITING;
+	j->worker = true;
+	j->here = false;
+	j->pooled = size <= TASK_BLOCK;
+	j->slot = NULL;
+	j->rest.pos = 0;
 	if (copy)
-		j->spec.task = memcpy((char *)j + at, spec->task, spec->task_len);
-	if (!j->spec.tries)
-		j->spec.tries = 1;
+		j->task = memcpy((char *)j + TASK_HEAD, spec->task, spec->task_len);
 	*out = j;
 	return 0;
+}
+
+void pr_job_free(struct prong *p, struct job *j)
+{
+	if (j && j->pooled && p->nspare < SPARE_MAX) {
+		j->next = p->spare;
+		p->spare = j;
+		p->nspare++;
+	} else {
+		free(j);
+	}
+}
+
+void pr_jobs_trim(struct prong *p)
+{
+	for (struct job *j; (j = p->spare); free(j))
+		p->spare = j->next;
+	p->nspare = 0;
 }
 
 static bool plain_task(const struct prong_spec *s)
@@ -163,11 +226,11 @@ static bool plain_task(const struct prong_spec *s)
 	       s->backoff_ms >= 0 && s->task_len < SIZE_MAX / 2;
 }
 
-int pr_job_new(struct job **out, const struct prong_spec *spec, bool forked)
+int pr_job_new(struct prong *p, struct job **out, const struct prong_spec *spec, bool forked)
 {
 	struct prong_spec s = { 0 };
 	if (spec && !forked && plain_task(spec))
-		return task_new(out, spec);
+		return task_new(p, out, spec);
 	if (!spec || spec->size < offsetof(struct prong_spec, tag) || spec->size > sizeof s)
 		return -EINVAL;
 	memcpy(&s, spec, spec->size);
@@ -183,31 +246,7 @@ int pr_job_new(struct job **out, const struct prong_spec *spec, bool forked)
 	k.at = (char *)j;
 	k.size = sizeof *j;
 	pack_spec(&k, &j->spec);
-	if (!j->spec.tries)
-		j->spec.tries = 1;
+	take_terms(j, &j->spec);
 	*out = j;
 	return 0;
-}
-
-void pr_list_add(struct job_list *l, struct job *j)
-{
-	j->next = NULL;
-	j->prev = l->tail;
-	*(l->tail ? &l->tail->next : &l->head) = j;
-	l->tail = j;
-}
-
-void pr_list_push(struct job_list *l, struct job *j)
-{
-	j->prev = NULL;
-	j->next = l->head;
-	*(l->head ? &l->head->prev : &l->tail) = j;
-	l->head = j;
-}
-
-void pr_list_del(struct job_list *l, struct job *j)
-{
-	*(j->prev ? &j->prev->next : &l->head) = j->next;
-	*(j->next ? &j->next->prev : &l->tail) = j->prev;
-	j->prev = j->next = NULL;
 }

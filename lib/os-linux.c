@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef CLOSE_RANGE_CLOEXEC
@@ -50,6 +52,17 @@ void pr_alive_free(unsigned char *alive)
 int pr_pipe(int fd[2])
 {
 	return pipe2(fd, O_CLOEXEC) == 0 ? 0 : -errno;
+}
+
+int pr_nap(_Atomic uint32_t *word, uint32_t value, int ms)
+{
+	struct timespec ts = { ms / 1000, ms % 1000 * 1000000L };
+	return syscall(SYS_futex, word, FUTEX_WAIT, value, &ts, NULL, 0) == 0 ? 0 : -errno;
+}
+
+void pr_rouse(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
 static int by_name(const char *dir)

@@ -70,6 +70,17 @@ int pr_pipe(int fd[2])
 #endif
 }
 
+int pr_nap(_Atomic uint32_t *word, uint32_t value, int ms)
+{
+	(void)word, (void)value, (void)ms;
+	return -ENOTSUP;
+}
+
+void pr_rouse(_Atomic uint32_t *word)
+{
+	(void)word;
+}
+
 int pr_nameless(const char *dir)
 {
 	char path[PATH_MAX];

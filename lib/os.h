@@ -5,7 +5,9 @@
 #define LIB_OS_H
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* CPUs that this thread may run on, at least 1. */
 unsigned pr_cpus(void);
@@ -16,6 +18,11 @@ void pr_alive_free(unsigned char *alive);
 
 /* pipe(), both ends close-on-exec. 0 or -errno. */
 int pr_pipe(int fd[2]);
+
+/* Sleep as long as *word, in shared memory, is `value`, for so many milliseconds at most, and
+ * have one who does so look again.  -ENOTSUP: there is nothing like it. */
+int pr_nap(_Atomic uint32_t *word, uint32_t value, int ms);
+void pr_rouse(_Atomic uint32_t *word);
 
 /* A file without a name in dir, for reading and writing, close-on-exec; or -errno. */
 int pr_nameless(const char *dir);

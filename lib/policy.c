@@ -6,9 +6,9 @@ bool pr_result_ok(const struct prong_result *r)
 	return r->how == PRONG_EXITED && r->status == 0;
 }
 
-enum verdict pr_policy(const struct prong_spec *spec, const struct prong_result *r)
+enum verdict pr_policy(unsigned tries, const struct prong_result *r)
 {
-	if (pr_result_ok(r) || r->how == PRONG_CANCELLED || r->attempt >= spec->tries)
+	if (pr_result_ok(r) || r->how == PRONG_CANCELLED || r->attempt >= tries)
 		return VERDICT_DONE;
 	return VERDICT_RETRY;
 }

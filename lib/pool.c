@@ -91,11 +91,11 @@ int prong_open(struct prong **pool, const struct prong_options *options)
 	return pool ? pr_open_engine(pool, options, &pr_engine_local, NULL) : -EINVAL;
 }
 
-static void free_list(struct job_list *l)
+static void free_list(struct prong *p, struct job_list *l)
 {
 	for (struct job *j = l->head, *next; j; j = next) {
 		next = j->next;
-		free(j);
+		pr_job_free(p, j);
 	}
 }
 
@@ -113,10 +113,11 @@ void prong_close(struct prong *p)
 		free(p->slots[i]);
 	}
 	pr_hosts_free(p);
-	free_list(&p->waiting);
-	free_list(&p->resting);
-	free_list(&p->cancelled);
-	free(p->last_job);
+	free_list(p, &p->waiting);
+	free_list(p, &p->resting);
+	free_list(p, &p->cancelled);
+	pr_job_free(p, p->last_job);
+	pr_jobs_trim(p);
 	free(p->reply);
 	free(p->slots);
 	free(p->timers.heap);
@@ -133,18 +134,19 @@ int64_t prong_submit(struct prong *p, const struct prong_spec *spec)
 	struct job *j;
 	if (pr_forked(p))
 		return -EPERM;
-	int e = pr_job_new(&j, spec, false);
+	int e = pr_job_new(p, &j, spec, false);
 	if (e != 0)
 		return e;
-	if (j->worker && (e = pr_crew_open(p)) != 0) {
-		free(j);
+	if (j->worker && !p->crew && (e = pr_crew_open(p)) != 0) {
+		pr_job_free(p, j);
 		return e;
 	}
 	j->id = ++p->next_id;
-	j->seed = pr_seed(p->seed, j->id);
+	if (!j->worker)
+		j->seed = pr_seed(p->seed, j->id);
 	pr_list_add(&p->waiting, j);
 	p->nwaiting++;
-	p->hungry = true;
+	p->hungry |= p->nwaiting >= p->enough;
 	return j->id;
 }
 

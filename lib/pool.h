@@ -33,21 +33,55 @@ int64_t pr_now(void); /* CLOCK_MONOTONIC nanoseconds */
 /* ---- a job, one block of memory ---- */
 enum job_state { JOB_WAITING, JOB_RUNNING, JOB_STOPPING, JOB_RESTING, JOB_DONE };
 
+/* Of a task for a standing worker, one of very many, there is only the part before `seed`. */
+
 struct job {
 	struct job *prev, *next; /* in the list its state belongs to */
 	int64_t id;
+	void *tag; /* this and the next seven are the spec's */
+	int (*work)(struct prong_task *task);
+	void *arg;
+	const void *task;
+	size_t task_len;
+	int64_t timeout_ms, backoff_ms;
+	const char *termseq;
+	unsigned tries, attempt;
+	enum job_state state;
 	bool worker;   /* for a standing worker */
 	bool here;     /* it failed to start on a pad: the next try is waited for */
+	bool pooled;   /* to be used again */
+	struct slot *slot; /* RUNNING, STOPPING */
+	struct timer rest; /* RESTING: until then */
 	uint64_t seed;
 	struct prong_spec spec; /* pointers lead into this block */
-	enum job_state state;
-	struct slot *slot; /* RUNNING, STOPPING */
-	unsigned attempt;
-	struct timer rest; /* RESTING: until then */
 };
 struct job_list {
 	struct job *head, *tail;
 };
+
+static inline void pr_list_add(struct job_list *l, struct job *j)
+{
+	j->next = NULL;
+	j->prev = l->tail;
+	*(l->tail ? &l->tail->next : &l->head) = j;
+	l->tail = j;
+}
+
+/* At the front. */
+static inline void pr_list_push(struct job_list *l, struct job *j)
+{
+	j->prev = NULL;
+	j->next = l->head;
+	*(l->head ? &l->head->prev : &l->tail) = j;
+	l->head = j;
+}
+
+static inline void pr_list_del(struct job_list *l, struct job *j)
+{
+	*(j->prev ? &j->prev->next : &l->head) = j->next;
+	*(j->next ? &j->next->prev : &l->tail) = j->prev;
+	j->prev = j->next = NULL;
+}
 
 /* ---- capture.c: files that children write and hosts read ---- */
 struct vessel {
@@ -160,6 +194,10 @@ struct prong {
 	uint64_t seed;
 	struct crew *crew; /* standing workers; NULL before the first task for one */
 	bool hungry;       /* the queue, or room for its tasks, has grown */
+	unsigned turns;
+	size_t enough;     /* a queue of this length makes it hungry */
+	struct job *spare; /* blocks of tasks, for reuse */
+	unsigned nspare;
 	char *reply;       /* of a function with .work in a fresh fork */
 	struct ev *ev; /* NULL: an engine that sleeps on nothing (the tests') */
 	struct host_watch *hosts;
@@ -190,13 +228,12 @@ void pr_hosts_free(struct prong *p);
 /* policy.c: what follows a finished try; pure. */
 enum verdict { VERDICT_DONE, VERDICT_RETRY };
 bool pr_result_ok(const struct prong_result *r);
-enum verdict pr_policy(const struct prong_spec *spec, const struct prong_result *r);
+enum verdict pr_policy(unsigned tries, const struct prong_result *r);
 
 /* job.c: make and free the block. */
-int pr_job_new(struct job **out, const struct prong_spec *spec, bool forked);
-void pr_list_add(struct job_list *l, struct job *j);
-void pr_list_push(struct job_list *l, struct job *j); /* at the front */
-void pr_list_del(struct job_list *l, struct job *j);
+int pr_job_new(struct prong *p, struct job **out, const struct prong_spec *spec, bool forked);
+void pr_job_free(struct prong *p, struct job *j); /* NULL is allowed */
+void pr_jobs_trim(struct prong *p); /* free those kept for reuse */
 
 /* ending.c: terminations, which go on beside finished jobs. */
 int pr_termseq_check(const char *seq); /* 0 or -EINVAL */
@@ -220,9 +257,10 @@ struct sweep_target {
 int pr_sweep(const struct sweep_target *t, int sig);
 
 /* seed.c */
-enum { PR_SEED_ENV = sizeof "PRONG_SEED=" + 10 };
+enum { PR_SEED_NAME = sizeof "PRONG_SEED=" - 1, PR_SEED_ENV = PR_SEED_NAME + 11 };
 uint64_t pr_seed(uint64_t pool, int64_t id);
 void pr_seed_env(char out[PR_SEED_ENV], uint64_t pool, int64_t id);
+void pr_seed_digits(char out[10], uint64_t pool, int64_t id); /* what follows PRONG_SEED= */
 uint64_t pr_seed_random(void); /* for a pool; never 0 */
 
 /* task.c: .work in a fresh fork */

@@ -1,6 +1,7 @@
 /* seed.c - numbers that differ from job to job, and are the same in every run. */
 #include "pool.h"
 
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,17 +24,29 @@ static uint32_t mix30(uint32_t x)
 	return x ^ x >> 15;
 }
 
+/* As a fraction of 10^4, in 32 bits, rounded up: every task of a worker waits for this. */
+static void five_digits(char *out, uint32_t v)
+{
+	uint64_t f = (uint64_t)v * 429497;
+	for (int i = 0; i < 5; i++) {
+		out[i] = (char)('0' + (f >> 32));
+		f = (f & UINT32_MAX) * 10;
+	}
+}
+
 /* 10 digits: it fits srand() and atoi(), and no leading zero makes it octal. */
+void pr_seed_digits(char out[10], uint64_t pool, int64_t id)
+{
+	uint32_t v = (1u << 30) + mix30(((uint32_t)id ^ (uint32_t)(pool >> 34)) & ((1u << 30) - 1));
+	five_digits(out, v / 100000);
+	five_digits(out + 5, v % 100000);
+}
+
 void pr_seed_env(char out[PR_SEED_ENV], uint64_t pool, int64_t id)
 {
-	static const char name[] = "PRONG_SEED=";
-	uint32_t v = (1u << 30) + mix30(((uint32_t)id ^ (uint32_t)(pool >> 34)) & ((1u << 30) - 1));
-	size_t at = sizeof name - 1;
-	for (size_t i = 0; i < at; i++)
-		out[i] = name[i];
-	for (size_t i = at + 10; i-- > at; v /= 10)
-		out[i] = (char)('0' + v % 10);
-	out[at + 10] = '\0';
+	memcpy(out, "PRONG_SEED=", PR_SEED_NAME);
+	pr_seed_digits(out + PR_SEED_NAME, pool, id);
+	out[PR_SEED_NAME + 10] = '\0';
 }
 
 uint64_t pr_seed_random(void)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 enum {
+	TURNS = 16, /* of prong_wait() with standing workers, between looks at all the rest */
 	HOLD_MS = 20, HOLD_MAX_MS = 1000, /* pauses after EAGAIN and the like */
 	HOLDS_MAX = 12 /* so often with nothing running (7 s): then it will not get better */
 };
@@ -18,7 +19,7 @@ static int event(struct prong *p, int type, struct job *j, const struct prong_re
                  unsigned slot)
 {
 	p->event = (struct prong_event){ .type = type, .slot = slot, .id = j ? j->id : 0,
-		                         .tag = j ? j->spec.tag : NULL, .result = r };
+		                         .tag = j ? j->tag : NULL, .result = r };
 	return 1;
 }
 
@@ -35,7 +36,7 @@ static void retire(struct prong *p)
 		s->next_free = p->free;
 		p->free = s->number;
 	}
-	free(p->last_job);
+	pr_job_free(p, p->last_job);
 	p->last_job = NULL;
 }
 
@@ -57,7 +58,7 @@ static void rest(struct prong *p, struct job *j)
 	pr_list_add(&p->resting, j);
 	p->nresting++;
 	j->rest.fire = rest_over;
-	int64_t until = p->ops->now(p) + j->spec.backoff_ms * PR_MS;
+	int64_t until = p->ops->now(p) + j->backoff_ms * PR_MS;
 	if (pr_timer_set(&p->timers, &j->rest, until) != 0)
 		rest_over(p, &j->rest); /* no memory for a pause: none then */
 }
@@ -72,7 +73,7 @@ static void deadline(struct prong *p, struct timer *t)
 static int judge(struct prong *p, struct job *j, const struct prong_result *r, unsigned slot)
 {
 	p->hold = 0;
-	if (pr_policy(&j->spec, r) == VERDICT_RETRY) {
+	if (pr_policy(j->tries, r) == VERDICT_RETRY) {
 		event(p, PRONG_RETRY, j, r, slot);
 		rest(p, j);
 		return 1;
@@ -195,7 +196,7 @@ static struct slot *take_slot(struct prong *p, struct job *j)
 
 static void began(struct prong *p, struct slot *s)
 {
-	int64_t ms = s->job->spec.timeout_ms;
+	int64_t ms = s->job->timeout_ms;
 	p->holds = 0;
 	s->start_mono = p->ops->now(p);
 	s->deadline.fire = deadline;
@@ -227,6 +228,7 @@ static int start(struct prong *p)
 	if (e != 0)
 		return unstarted(p, s, e);
 	began(p, s);
+	p->hungry = true; /* tasks behind it are at the head now */
 	return event(p, PRONG_STARTED, j, &s->result, s->number);
 }
 
@@ -242,13 +244,13 @@ int64_t prong_fork(struct prong *p, const struct prong_spec *spec)
 	struct prong_spec none = { .size = sizeof none };
 	if (pr_forked(p))
 		return -EPERM;
-	int e = pr_job_new(&j, spec ? spec : &none, true);
+	int e = pr_job_new(p, &j, spec ? spec : &none, true);
 	if (e != 0)
 		return e;
 	retire(p); /* its slot may be the one that is free */
-	if (j->spec.tries > 1 || p->waiting.head || !p->free || p->running >= p->limit) {
-		e = j->spec.tries > 1 ? -EINVAL : -EAGAIN;
-		free(j);
+	if (j->tries > 1 || p->waiting.head || !p->free || p->running >= p->limit) {
+		e = j->tries > 1 ? -EINVAL : -EAGAIN;
+		pr_job_free(p, j);
 		return e;
 	}
 	j->spec.out.how = j->spec.out.how ? j->spec.out.how : PRONG_INHERIT;
@@ -261,7 +263,7 @@ int64_t prong_fork(struct prong *p, const struct prong_spec *spec)
 	if (e == PR_IN_CHILD)
 		return 0;
 	if (e != 0) {
-		free(leave_slot(p, s));
+		pr_job_free(p, leave_slot(p, s));
 		return e;
 	}
 	began(p, s);
@@ -337,6 +339,15 @@ int64_t pr_deadline(const struct prong *p)
 	return p->hold && p->hold < next ? p->hold : next;
 }
 
+/* A stream of small tasks must not keep us from hearing of anything else. */
+static int look_up(struct prong *p, struct fired *f)
+{
+	if (!p->crew || ++p->turns % TURNS)
+		return 0;
+	int r = p->ops->wait(p, 0, f);
+	return r > 0 ? fired_event(p, f) : r;
+}
+
 static int turn(struct prong *p, int64_t until)
 {
 	for (;;) {
@@ -344,6 +355,9 @@ static int turn(struct prong *p, int64_t until)
 		run_timers(p);
 		if (p->cancelled.head)
 			return cancelled_event(p);
+		int up = look_up(p, &f);
+		if (up != 0)
+			return up;
 		if (p->crew && pr_crew_turn(p, &f))
 			return fired_event(p, &f);
 		if (may_start(p)) {
@@ -353,7 +367,7 @@ static int turn(struct prong *p, int64_t until)
 		}
 		if (idle(p))
 			return -ECHILD;
-		if (p->crew && !pr_crew_arm(p))
+		if (p->crew && ((until && pr_crew_watch(p)) || !pr_crew_arm(p)))
 			continue;
 		int64_t next = pr_deadline(p);
 		int r = p->ops->wait(p, next < until ? next : until, &f);
@@ -368,9 +382,14 @@ static int turn(struct prong *p, int64_t until)
 
 int prong_wait(struct prong *p, const struct prong_event **ev, int timeout_ms)
 {
+	struct fired f;
 	if (pr_forked(p))
 		return -EPERM;
 	retire(p);
+	if (p->crew && !p->hungry && !p->cancelled.head && pr_crew_next(p, &f)) {
+		*ev = &p->event;
+		return fired_event(p, &f);
+	}
 	int64_t until = timeout_ms < 0    ? PR_NEVER
 	                : timeout_ms == 0 ? 0
 	                                  : p->ops->now(p) + timeout_ms * PR_MS;

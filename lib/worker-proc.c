@@ -2,6 +2,7 @@
 #include "crew-private.h"
 #include "fds.h"
 #include "local.h"
+#include "os.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,15 +60,27 @@ static int sock_ready(struct prong *p, struct watch *watch, struct fired *f)
 	return 0;
 }
 
-void pr_worker_force(struct worker *w)
+static void send_byte(struct worker *w)
 {
 	send(w->sock.fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 void pr_worker_wake(struct worker *w)
 {
-	if (atomic_load(&w->ch->asleep) && atomic_exchange(&w->ch->asleep, 0))
-		pr_worker_force(w);
+	uint32_t how = AWAKE;
+	if (atomic_load(&w->ch->asleep) != AWAKE)
+		how = atomic_exchange(&w->ch->asleep, AWAKE);
+	if (how == NAPS)
+		pr_rouse(&w->ch->asleep);
+	else if (how == SLEEPS)
+		send_byte(w);
+}
+
+void pr_worker_force(struct worker *w)
+{
+	if (atomic_exchange(&w->ch->asleep, AWAKE) == NAPS)
+		pr_rouse(&w->ch->asleep);
+	send_byte(w);
 }
 
 /* ---- its end ---- */
@@ -144,6 +157,7 @@ static void fill_desk(struct prong *p, struct worker *w, struct desk *d, int chi
 {
 	*d = (struct desk){ .ch = w->ch, .in = w->in.r, .out.r = w->out, .sock = child_end,
 		            .host = getpid(), .seed = p->seed, .rss_limit = p->opt.recycle_rss,
+		            .patience = p->crew->patience,
 		            .init = p->opt.worker_init, .leave = p->opt.worker_exit,
 		            .arg = p->opt.worker_arg };
 	pr_seed_env(d->seed_env, p->seed, 0);

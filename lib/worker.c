@@ -1,6 +1,7 @@
 /* worker.c - the life of a standing worker, in the child: take a task, run it, lay the reply
  * down, and only sleep if there is nothing to take. */
 #include "channel.h"
+#include "os.h"
 #include "task.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@
 
 enum {
 	OUT_MAX = 64 * 1024 * 1024, /* not grown beyond what is needed from here on */
+	NAP_MS = 20,
 	LOOK_MS = 2000,             /* how often a sleeper looks whether its host lives */
 	WEIGH_NS = 20 * 1000000     /* how often it looks at its own size */
 };
@@ -170,29 +172,25 @@ static void weigh(struct worker_state *ws, int64_t now, int64_t took)
 		atomic_store(&ws->desk->ch->grown, 1);
 }
 
-static void run(struct worker_state *ws, struct request *rq, struct reply *rp)
+static void run(struct worker_state *ws, struct cell *c)
 {
 	struct desk *d = ws->desk;
 	struct prong_task *t = &ws->task.pub;
-	t->id = rq->id;
-	t->arg = rq->arg;
-	t->len = rq->len;
-	t->data = NULL;
-	t->attempt = rq->attempt;
-	t->slot = rq->slot;
-	t->seed = pr_seed(d->seed, rq->id);
-	pr_seed_env(d->seed_env, d->seed, rq->id);
+	*t = (struct prong_task){ .id = c->id, .arg = c->arg, .len = c->len,
+		                  .attempt = c->attempt, .slot = c->slot,
+		                  .seed = pr_seed(d->seed, c->id) };
+	pr_seed_digits(d->seed_env + PR_SEED_NAME, d->seed, c->id);
 	ws->task.len = 0;
-	if (rq->len && pr_region_see(&d->in, rq->off + rq->len) == 0)
-		t->data = d->in.base + rq->off;
-	rp->status = t->data || !rq->len ? rq->work(t) & 255 : 255;
+	if (c->len && pr_region_see(&d->in, c->off + c->len) == 0)
+		t->data = d->in.base + c->off;
+	c->status = t->data || !t->len ? c->work(t) & 255 : 255;
 	if (__fpending(stdout))
 		fflush(stdout);
-	rp->off = d->out.head;
-	rp->len = ws->task.len;
-	if (rp->len)
-		d->out.head += round16(rp->len);
-	ws->end[ws->next % d->ch->cells] = rp->len ? d->out.head : NO_REPLY;
+	c->off = d->out.head;
+	c->len = ws->task.len;
+	if (c->len)
+		d->out.head += round16(c->len);
+	ws->end[c - d->ch->cell] = c->len ? d->out.head : NO_REPLY;
 }
 
 /* Take the next task, if it is not taken back meanwhile. */
@@ -215,14 +213,53 @@ static bool work_ahead(const struct channel *ch)
 	return pr_gate_bound(g) != pr_gate_next(g);
 }
 
+static bool wanted(const struct channel *ch)
+{
+	return work_ahead(ch) || atomic_load(&ch->quit);
+}
+
+static bool watch_for_work(struct worker_state *ws)
+{
+	struct patience *pa = &ws->desk->patience;
+	bool found = false;
+	if (!pr_patient(pa))
+		return false;
+	for (int i = 0; i < PR_GLANCES && !found; i++) {
+		pr_pause();
+		found = wanted(ws->desk->ch);
+	}
+	pr_patience_paid(pa, found);
+	return found;
+}
+
+/* A nap is cheaper to end than a sleep; but in it the host's death is not heard. */
 static void rest(struct worker_state *ws)
 {
 	struct channel *ch = ws->desk->ch;
 	tell(ws);
-	atomic_store(&ch->asleep, 1);
-	if (!work_ahead(ch) && !atomic_load(&ch->quit))
-		doze(ws);
-	atomic_store(&ch->asleep, 0);
+	if (watch_for_work(ws))
+		return;
+	atomic_store(&ch->asleep, NAPS);
+	if (!wanted(ch) && pr_nap(&ch->asleep, NAPS, NAP_MS) != 0 &&
+	    atomic_load(&ch->asleep) != AWAKE) {
+		atomic_store(&ch->asleep, SLEEPS);
+		if (!wanted(ch))
+			doze(ws);
+	}
+	atomic_store(&ch->asleep, AWAKE);
+}
+
+/* The host is told when half of what was handed out is done, or all of it; what is left
+ * untold before a task that takes long it finds by itself. */
+static void finish(struct worker_state *ws, uint32_t left)
+{
+	_Atomic uint32_t *done = &ws->desk->ch->done;
+	if (++ws->untold < left) {
+		atomic_store_explicit(done, ws->next + 1, memory_order_release);
+	} else {
+		atomic_store(done, ws->next + 1); /* before tell() looks: it orders the two */
+		tell(ws);
+	}
 }
 
 static void serve(struct worker_state *ws)
@@ -239,18 +276,13 @@ static void serve(struct worker_state *ws)
 			now = pr_now();
 			continue;
 		}
-		uint32_t cell = ws->next % ch->cells;
-		struct reply *rp = &ch->rep[cell];
-		rp->start = now;
-		run(ws, &ch->req[cell], rp);
-		now = rp->end = pr_now();
+		struct cell *c = pr_cell(ch, ws->next);
+		c->start = now;
+		run(ws, c);
+		now = c->end = pr_now();
 		if (ws->desk->rss_limit)
-			weigh(ws, now, rp->end - rp->start);
-		atomic_store(&ch->done, ws->next + 1);
-		/* Told when half of what was handed out is done, or all of it; what is left
-		 * untold before a task that takes long the host finds by itself. */
-		if (++ws->untold >= left)
-			tell(ws);
+			weigh(ws, now, c->end - c->start);
+		finish(ws, left);
 	}
 }
 

@@ -415,6 +415,29 @@ static void engines_share_the_slots(void **state)
 	close_pool(p);
 }
 
+/* Small tasks are taken from the rings without a look at anything else.  Not for ever. */
+static void a_stream_of_tasks_hides_no_process(void **state)
+{
+	struct prong *p = open_with((struct prong_options){ .jobs = 3 });
+	char *argv[] = { "true", NULL };
+	const struct prong_event *ev;
+	int64_t id = prong_submit(p, PRONG_SPEC(.argv = argv));
+	bool over = false;
+	time_t late = time(NULL) + 60;
+	(void)state;
+	assert_true(id > 0);
+	while (!over) { /* never empty: the process must be heard of beside it */
+		for (unsigned room = prong_task_room(p); room; room--)
+			submit(p, nothing, NULL, 0);
+		assert_int_equal(prong_wait(p, &ev, 60000), 1);
+		over = ev->type == PRONG_DONE && ev->id == id;
+		assert_true(time(NULL) < late);
+	}
+	while (next_done(p))
+		;
+	close_pool(p);
+}
+
 static void each_task_has_its_own_time(void **state)
 {
 	struct prong *p = open_with((struct prong_options){ .jobs = 2 });
@@ -611,6 +634,7 @@ int main(void)
 		cmocka_unit_test(nothing_waits_behind_a_long_task),
 		cmocka_unit_test(few_long_tasks_are_spread),
 		cmocka_unit_test(engines_share_the_slots),
+		cmocka_unit_test(a_stream_of_tasks_hides_no_process),
 		cmocka_unit_test(each_task_has_its_own_time),
 		cmocka_unit_test(caught_signals_are_default_and_stdin_is_null),
 		cmocka_unit_test(what_a_task_cannot_have_is_refused),
