@@ -95,6 +95,22 @@ class _CallEntry(Entry):
 
     singles: dict[int, tuple[Any, ...]]
 
+    def initialize(self) -> None:
+        """The parent logs a failure; the worker too, if its initializer has set up a log there."""
+        assert self.initializer is not None
+        call, had = self.initializer, list(_base.LOGGER.handlers)
+
+        def initializer(*args: Any) -> None:
+            try:
+                call(*args)
+            except BaseException:
+                if _base.LOGGER.handlers != had:
+                    _base.LOGGER.critical("Exception in initializer:", exc_info=True)
+                raise
+
+        self.initializer = initializer
+        super().initialize()
+
     def single(self, index: int) -> Any:
         f, args, kwargs = self.singles[index]
         self.singles.clear()
@@ -544,7 +560,13 @@ class Executor(_BaseExecutor):
     @property
     def _processes(self) -> dict[int, Worker]:
         eng = self._pool.eng
-        return {} if eng.closed else {pid: Worker(pid) for pid in eng.pids()}
+        end = time.monotonic() + 5
+        while not eng.closed:
+            pids = eng.pids()
+            if len(pids) >= eng.live + eng.singles or time.monotonic() > end:
+                return {pid: Worker(pid) for pid in pids}
+            time.sleep(0.0005)  # one is just being forked
+        return {}
 
     @property
     def _executor_manager_thread(self) -> threading.Thread | None:

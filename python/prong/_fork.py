@@ -77,6 +77,7 @@ class Child:
                 status = 1
                 traceback.print_exception(kind, exc, tb)
             _wait_for_all()
+            Entry(None).leave()
             _prong.flush()
         finally:
             os._exit(status)

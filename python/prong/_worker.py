@@ -21,9 +21,12 @@ def describe(obj: object, limit: int = 200) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
+_HERE = os.path.dirname(__file__)
+
+
 def _own(tb: Any) -> Any:
     """Without the frames that are prong's."""
-    while tb is not None and tb.tb_frame.f_code.co_filename == __file__:
+    while tb is not None and os.path.dirname(tb.tb_frame.f_code.co_filename) == _HERE:
         tb = tb.tb_next
     return tb
 
@@ -107,6 +110,31 @@ def _renew_faulthandler() -> None:
             pass
 
 
+def _forget_parent() -> None:
+    """What multiprocessing and atexit hold for the parent is not a worker's to end: queues,
+    connections of proxies, temporary directories."""
+    atexit = sys.modules.get("atexit")
+    if atexit is not None:
+        atexit._clear()
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        process = sys.modules["multiprocessing.process"]
+        process._children = set()  # type: ignore[attr-defined]
+        util._finalizer_registry.clear()
+        util._run_after_forkers()
+
+
+def _orderly_end() -> None:
+    """What tasks leave to be done at the end of the process, as multiprocessing does it: queues
+    are written out."""
+    atexit = sys.modules.get("atexit")
+    if atexit is not None:
+        atexit._run_exitfuncs()
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util._exit_function()
+
+
 class Entry:
     """Called in each new worker; gives the function its loop calls."""
 
@@ -143,6 +171,7 @@ class Entry:
         return self.seed is not None or self.measured
 
     def __call__(self, index: int) -> Callable[..., Any]:
+        _forget_parent()
         _line_buffered()
         _reseed_numpy()
         _renew_faulthandler()
@@ -153,10 +182,18 @@ class Entry:
             for fd, to in zip(self.capture, (1, 2)):
                 os.dup2(fd, to)
         if self.initializer is not None:
-            self.initializer(*self.initargs)
+            self.initialize()
         if self.indexed:
             return self.run
         return self.fn if self.fn is not None else _no_function
+
+    def initialize(self) -> None:
+        assert self.initializer is not None
+        try:
+            self.initializer(*self.initargs)
+        except Exception:
+            _orderly_end()
+            raise
 
     def run(self, index: int, item: Any) -> Any:
         if self.seed is not None:
@@ -207,8 +244,14 @@ class Entry:
         print(code, file=sys.stderr)
         return 1
 
+    def unsent(self, exc: BaseException, result: object) -> None:
+        """exc was raised when the result was pickled."""
+        text = describe(result)
+        exc.add_note(f"(while the result of the task was pickled: {text})")
+        exc._prong_result = text  # type: ignore[attr-defined]  # for prong.multiprocessing
+
     def leave(self) -> None:
-        pass
+        _orderly_end()
 
 
 def _no_function(*args: Any) -> Any:

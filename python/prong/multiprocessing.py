@@ -9,18 +9,37 @@ die with their parent; a task may have a pool of its own.
 from __future__ import annotations
 
 import threading
+import warnings
 from concurrent.futures import Future
 from itertools import islice, starmap
 from multiprocessing import TimeoutError
+from multiprocessing.pool import CLOSE, RUN, TERMINATE, MaybeEncodingError, RemoteTraceback
 from typing import Any, Callable, Iterable, Iterator, Sequence
 
-from ._executor import Executor
+from . import _errors
+from ._executor import Executor, Worker
 
-__all__ = ["AsyncResult", "Pool", "TimeoutError"]
+__all__ = ["AsyncResult", "MaybeEncodingError", "Pool", "TimeoutError"]
 
 
 def _call_each(fn: Callable[..., Any], star: bool, items: list[Any]) -> list[Any]:
     return list(starmap(fn, items) if star else map(fn, items))
+
+
+class _Text(str):
+    __repr__ = str.__str__
+
+
+def _as_theirs(e: BaseException | None) -> BaseException | None:
+    """The exception that multiprocessing.Pool would have given."""
+    result = getattr(e, "_prong_result", None)
+    if isinstance(result, str):
+        wrapped: BaseException = MaybeEncodingError(e, _Text(result))
+        wrapped.__cause__ = e.__cause__ if e is not None else None
+        e = wrapped
+    if e is not None and isinstance(e.__cause__, _errors.RemoteTraceback):
+        e.__cause__ = RemoteTraceback(e.__cause__.tb)
+    return e
 
 
 class AsyncResult:
@@ -57,7 +76,7 @@ class AsyncResult:
     def _finish(self) -> None:
         futures, self._futures = self._futures, ()
         errors = [f.exception() if not f.cancelled() else _terminated() for f in futures]
-        self._error = next((e for e in errors if e is not None), None)
+        self._error = _as_theirs(next((e for e in errors if e is not None), None))
         if self._error is None:
             self._value = self._join([f.result() for f in futures])
         self._event.set()
@@ -112,11 +131,29 @@ class Pool:
         method = context if isinstance(context, str) or context is None else context.get_start_method()
         if method not in (None, "fork"):
             raise ValueError(f"prong's workers are forked: context cannot be {method!r}")
+        if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild < 1):
+            raise ValueError("maxtasksperchild must be a positive int or None")
+        self._state = CLOSE
         self._executor = Executor(
             processes, initializer=initializer, initargs=tuple(initargs), max_tasks_per_worker=maxtasksperchild
-        )
+        ).start()
         self._processes = self._executor._max_workers
-        self._closed = False
+        self._state = RUN
+
+    @property
+    def _pool(self) -> list[Worker]:
+        """The workers."""
+        return list(self._executor._processes.values())
+
+    def _repopulate_pool(self) -> None:
+        """Dead workers are replaced by themselves."""
+
+    def __repr__(self) -> str:
+        return f"<prong.multiprocessing.Pool state={self._state} pool_size={self._processes}>"
+
+    def __del__(self, _warn: Any = warnings.warn, _run: str = RUN) -> None:
+        if getattr(self, "_state", None) == _run:
+            _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
 
     # ---- one call ----
 
@@ -187,41 +224,47 @@ class Pool:
         return result
 
     def _chunks(self, func: Callable[[Any], Any], iterable: Iterable[Any], size: int) -> Iterator[Future[Any]]:
-        if size < 1:
-            raise ValueError(f"Chunksize must be 1+, not {size}")
         it = iter(iterable)
-        while chunk := list(islice(it, size)):
-            yield self._executor.submit(_call_each, func, False, chunk)
+        try:
+            while chunk := list(islice(it, size)):
+                yield self._executor.submit(_call_each, func, False, chunk)
+        except Exception as e:  # of the iterable: it comes where its result would
+            failed: Future[Any] = Future()
+            failed.set_exception(e)
+            yield failed
 
     def imap(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1) -> _Results:
         """Results in order, as they come.  The input is read as results are taken, a few chunks
         for each worker ahead."""
-        self._check()
+        self._check(chunksize)
         return _Results(self._chunks(func, iterable, chunksize), self._processes * 4, ordered=True)
 
     def imap_unordered(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1) -> _Results:
-        self._check()
+        self._check(chunksize)
         return _Results(self._chunks(func, iterable, chunksize), self._processes * 4, ordered=False)
 
     # ---- its end ----
 
-    def _check(self) -> None:
-        if self._closed:
+    def _check(self, chunksize: int = 1) -> None:
+        if self._state != RUN:
             raise ValueError("Pool not running")
+        if chunksize < 1:
+            raise ValueError(f"Chunksize must be 1+, not {chunksize}")
 
     def close(self) -> None:
         """No more calls; what was asked for is done."""
-        self._closed = True
+        if self._state == RUN:
+            self._state = CLOSE
         self._executor.shutdown(wait=False)
 
     def terminate(self) -> None:
         """Kill the workers; calls that have not ended raise CancelledError."""
-        self._closed = True
+        self._state = TERMINATE
         self._executor.kill_workers()
 
     def join(self) -> None:
         """Wait for the workers to end, after close() or terminate()."""
-        if not self._closed:
+        if self._state == RUN:
             raise ValueError("Pool is still running")
         self._executor.shutdown(wait=True)
 
@@ -272,6 +315,9 @@ class _Results:
             assert f is not None
             self._running.remove(f)
             self._fill()
+            error = _as_theirs(f.exception())
+            if error is not None:
+                raise error
             self._ready = f.result()[::-1]
         return self._ready.pop()
 

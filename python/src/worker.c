@@ -187,6 +187,19 @@ static void say_error(struct loop *l, int kind, uint64_t id)
 	Py_XDECREF(tb);
 }
 
+/* The exception that is set is about sending this. */
+static void name_result(struct loop *l, PyObject *result)
+{
+	PyObject *t, *x, *tb;
+	PyErr_Fetch(&t, &x, &tb);
+	PyErr_NormalizeException(&t, &x, &tb);
+	PyObject *no = PyObject_CallMethod(l->e->entry, "unsent", "OO", x, result);
+	if (!no)
+		PyErr_Clear();
+	Py_XDECREF(no);
+	PyErr_Restore(t, x, tb);
+}
+
 static void say_result(struct loop *l, uint64_t id, PyObject *r)
 {
 	struct value v;
@@ -198,8 +211,10 @@ static void say_result(struct loop *l, uint64_t id, PyObject *r)
 		say(l, SAY_RESULT, id, &v);
 		value_release(&v);
 	} else {
-		if (r) /* encode failed half way */
+		if (r) { /* encode failed half way */
 			value_release(&v);
+			name_result(l, r);
+		}
 		say_error(l, SAY_ERROR, id);
 	}
 	Py_XDECREF(r);

@@ -3,6 +3,8 @@
 
 usage: pythons.py list                     NAME<tab>PATH, a line each
        pythons.py run PATH STATE ARG...    `PATH -m pytest ARG...`; exit 77: cannot be tested
+       pythons.py all STATE ARG...         the same for every interpreter, all at once: for tests
+                                           that mostly wait
 
 What tests need and PATH lacks is installed by pip into a virtual environment of their own,
 STATE/venv-NAME.  Without a network they do without: a module that is missing skips its tests,
@@ -115,11 +117,25 @@ def prepared(python, state):
     return (venv + "/bin/python", known[4], why) if known else (python, missing, why)
 
 
+def run_all(state, args):
+    """The worst exit status; 77 if none could be tested."""
+    runs = {}
+    for name, path in interpreters().items():
+        runs[name] = subprocess.Popen([sys.executable, __file__, "run", path, state, *args], text=True,
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    for name, run in runs.items():
+        print(f"=== {name}\n{run.communicate()[0]}", flush=True)
+    failed = [run.returncode for run in runs.values() if run.returncode not in (0, 77)]
+    return 1 if failed else 0 if any(run.returncode == 0 for run in runs.values()) else 77
+
+
 def main():
     if sys.argv[1:] == ["list"]:
         for name, path in interpreters().items():
             print(name, path, sep="\t")
         return 0
+    if sys.argv[1:2] == ["all"] and len(sys.argv) > 3:
+        return run_all(sys.argv[2], sys.argv[3:])
     if len(sys.argv) < 5 or sys.argv[1] != "run":
         print(__doc__.strip(), file=sys.stderr)
         return 255
