@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -37,16 +38,21 @@ int pr_alive_new(unsigned char **alive)
 	               -1, 0);
 	if (m == MAP_FAILED)
 		return -errno;
-	madvise(m, (size_t)page, MADV_WIPEONFORK);
+	if (madvise(m, (size_t)page, MADV_WIPEONFORK) != 0) { /* Linux < 4.14, emulators */
+		munmap(m, (size_t)page);
+		return pr_alive_atfork(alive);
+	}
 	*alive = m;
 	**alive = 1;
 	return 0;
 }
 
+/* A page, or the process's byte, which stays. */
 void pr_alive_free(unsigned char *alive)
 {
-	if (alive)
-		munmap(alive, (size_t)sysconf(_SC_PAGESIZE));
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	if (alive && (uintptr_t)alive % page == 0)
+		munmap(alive, page);
 }
 
 int pr_pipe(int fd[2])

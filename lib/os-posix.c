@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -16,40 +15,9 @@ unsigned pr_cpus(void)
 	return n > 0 ? (unsigned)n : 1;
 }
 
-/* All pools that were opened in one process share a byte.  fork() gives the child a copy,
- * which is wiped there; pools that the child opens get a new one. */
-static unsigned char first_byte = 1;
-static _Atomic(unsigned char *) byte = &first_byte;
-
-static void in_child(void)
-{
-	unsigned char *old = atomic_exchange(&byte, NULL);
-	if (old)
-		*old = 0;
-}
-
-static void at_fork(void)
-{
-	pthread_atfork(NULL, NULL, in_child);
-}
-
 int pr_alive_new(unsigned char **alive)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	pthread_once(&once, at_fork);
-	unsigned char *now = atomic_load(&byte);
-	if (!now) {
-		unsigned char *fresh = malloc(1);
-		if (!fresh)
-			return -ENOMEM;
-		*fresh = 1;
-		if (atomic_compare_exchange_strong(&byte, &now, fresh))
-			now = fresh;
-		else
-			free(fresh); /* another thread was faster */
-	}
-	*alive = now;
-	return 0;
+	return pr_alive_atfork(alive);
 }
 
 void pr_alive_free(unsigned char *alive)

@@ -16,6 +16,9 @@ unsigned pr_cpus(void);
 int pr_alive_new(unsigned char **alive); /* 0 or -errno */
 void pr_alive_free(unsigned char *alive);
 
+/* alive.c: the same byte for all pools of a process, by pthread_atfork(); never freed. */
+int pr_alive_atfork(unsigned char **alive);
+
 /* pipe(), both ends close-on-exec. 0 or -errno. */
 int pr_pipe(int fd[2]);
 
