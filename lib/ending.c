@@ -133,7 +133,8 @@ static void fire(struct prong *p, struct timer *t)
 		step(e, now);
 	if (!e->slot) {
 		struct sweep_target tg = target(e);
-		if (pr_sweep(&tg, 0) <= 0 || e->rounds > KILL_ROUNDS) {
+		int left = pr_sweep(&tg, 0);
+		if (!(left > 0 || pr_out_of_resources(left)) || e->rounds > KILL_ROUNDS) {
 			finish(p, e);
 			return;
 		}
@@ -211,8 +212,13 @@ void pr_endings_kill(struct prong *p)
 	while (p->endings) {
 		struct ending *e = p->endings;
 		struct sweep_target t = target(e);
-		for (int i = 0; i < KILL_ROUNDS && send_all(e, SIGKILL) > 0; i++)
-			usleep(1000);
+		for (int i = 0, left = 1; i < KILL_ROUNDS && left; i++) {
+			left = send_all(e, SIGKILL);
+			if (left > 0 || pr_out_of_resources(left))
+				usleep(1000);
+			else
+				left = 0;
+		}
 		if (e->group)
 			kill(-t.leader, SIGKILL);
 		finish(p, e);

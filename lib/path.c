@@ -53,8 +53,10 @@ static char *search(const char *name, int *error)
 		size_t len = strcspn(p, ":");
 		int n = len ? snprintf(file, sizeof file, "%.*s/%s", (int)len, p, name)
 		            : snprintf(file, sizeof file, "./%s", name);
-		if (n > 0 && (size_t)n < sizeof file && executable(file, error))
+		if (n > 0 && (size_t)n < sizeof file && executable(file, error)) {
+			*error = ENOMEM; /* if there is none */
 			return strdup(file);
+		}
 		p += len;
 		if (!*p)
 			return NULL;

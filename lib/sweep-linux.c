@@ -73,6 +73,12 @@ static int add(struct table *t, const struct proc *p)
 	return 0;
 }
 
+/* A look that failed for want of descriptors or memory is no proof that nothing is there. */
+static int look_failed(int e)
+{
+	return pr_out_of_resources(-e) ? -e : 0;
+}
+
 static int snapshot(struct table *t)
 {
 	DIR *d = opendir("/proc");
@@ -82,22 +88,23 @@ static int snapshot(struct table *t)
 	for (struct dirent *de; e == 0 && (de = readdir(d));) {
 		struct proc p;
 		pid_t pid = (pid_t)atoi(de->d_name);
-		if (pid > 0 && read_stat(pid, &p))
-			e = add(t, &p);
+		errno = 0;
+		if (pid > 0)
+			e = read_stat(pid, &p) ? add(t, &p) : look_failed(errno);
 	}
 	closedir(d);
 	return e;
 }
 
-/* NAME=VALUE itself, or with /more behind it: a job of a job. */
-static bool carries(pid_t pid, const char *mark)
+/* NAME=VALUE itself, or with /more behind it: a job of a job.  1, 0, or -errno. */
+static int carries(pid_t pid, const char *mark)
 {
 	char path[64], buf[16384];
 	size_t len = strlen(mark), have = 0;
 	snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return false;
+		return look_failed(errno);
 	bool found = false;
 	for (ssize_t n; !found && (n = read(fd, buf + have, sizeof buf - have)) > 0;) {
 		have += (size_t)n;
@@ -116,14 +123,14 @@ static bool carries(pid_t pid, const char *mark)
 	return found;
 }
 
-static bool belongs(const struct proc *p, const struct sweep_target *t,
+static int belongs(const struct proc *p, const struct sweep_target *t,
                     unsigned long long since)
 {
 	if (p->pid == t->leader)
 		return true;
 	if (t->group && (p->pgrp == t->leader || (t->session && p->sid == t->leader)))
 		return true;
-	return t->mark && p->start >= since && carries(p->pid, t->mark);
+	return t->mark && p->start >= since ? carries(p->pid, t->mark) : 0;
 }
 
 /* Breadth first: the vector doubles as the queue, those of ours swapped to the front. */
@@ -167,12 +174,16 @@ int pr_sweep(const struct sweep_target *target, int sig)
 {
 	struct table t = { 0 };
 	struct proc leader = { 0 };
-	int found = snapshot(&t);
+	int found = snapshot(&t), failed = 0;
 	if (found < 0)
 		goto out;
 	read_stat(target->leader, &leader); /* a zombie has one too; nothing of it is older */
-	for (size_t i = 0; i < t.n; i++)
-		t.v[i].mine = t.v[i].pid != getpid() && belongs(&t.v[i], target, leader.start);
+	for (size_t i = 0; i < t.n; i++) {
+		int mine = t.v[i].pid != getpid() ? belongs(&t.v[i], target, leader.start) : 0;
+		t.v[i].mine = mine > 0;
+		if (mine < 0) /* those that are known get their signal even so */
+			failed = mine;
+	}
 	mark_descendants(&t);
 	for (size_t i = 0; i < t.n; i++) {
 		struct proc *p = &t.v[i];
@@ -184,5 +195,5 @@ int pr_sweep(const struct sweep_target *target, int sig)
 	}
 out:
 	free(t.v);
-	return found;
+	return failed ? failed : found;
 }
