@@ -147,7 +147,8 @@ struct prong_task {
 };
 
 /* In .work: append to the result, which is event->data, event->len of the DONE event.  Any
- * size; 0, -ENOMEM, -ENOSPC, -EPERM (not inside .work). */
+ * size; 0, or -ENOMEM if there is no memory or room for it.  In a fresh fork it is stored when
+ * .work has returned; if it cannot be, the status is 255, whatever .work returned. */
 int prong_reply(struct prong_task *task, const void *data, size_t len);
 
 /* In .work: append len bytes and return where to write them, aligned to 16 if it is the
@@ -197,13 +198,15 @@ enum prong_how {
 	PRONG_TIMEDOUT,    /* ended by its timeout; status: raw as in SIGNALED, 0 if it exited */
 	PRONG_CANCELLED,   /* ended (or never begun) by prong_stop(); status as in TIMEDOUT */
 	PRONG_NOTSTARTED,  /* status: errno; step: where */
-	PRONG_LOST         /* somebody else reaped it; status: 0 */
+	PRONG_LOST         /* what became of it is not known: somebody else reaped it (status: 0),
+	                      or there was no room or memory for what it wrote or replied
+	                      (status: the errno) */
 };
 
 /* Where a start failed. */
 enum prong_step {
 	PRONG_STEP_NONE,
-	PRONG_STEP_CAPTURE, /* making the output files */
+	PRONG_STEP_CAPTURE, /* making the files for output, or for a worker's payload */
 	PRONG_STEP_FORK,
 	PRONG_STEP_GROUP,
 	PRONG_STEP_STDIN,

@@ -104,14 +104,16 @@ static void read_reply(struct prong *p, struct slot *s, struct fired *f)
 	if (!s->job->spec.work || len <= 0)
 		return;
 	char *b = realloc(p->reply, (size_t)len);
-	if (!b)
-		return; /* it is in the file still */
-	p->reply = b;
-	while (n < len) {
+	p->reply = b ? b : p->reply;
+	while (b && n < len) {
 		ssize_t r = pread(s->result.res.fd, b + n, (size_t)(len - n), n);
 		if (r == 0 || (r < 0 && errno != EINTR))
 			break;
 		n += r > 0 ? r : 0;
+	}
+	if (n < len) { /* no memory, or unreadable: not as if there were none */
+		pr_result_lost(&s->result, b ? EIO : ENOMEM);
+		return;
 	}
 	f->data = b;
 	f->len = (size_t)n;
@@ -119,13 +121,47 @@ static void read_reply(struct prong *p, struct slot *s, struct fired *f)
 
 /* ---- exits ---- */
 
+static int local_signal(struct prong *p, struct slot *s, int sig)
+{
+	(void)p;
+	if (s->pid <= 0) /* it is just being forked, and a hook of the fork signals it: kill(0) is us */
+		return -ESRCH;
+	bool group = !(s->job->spec.flags & PRONG_SAME_GROUP);
+	return group ? pr_kill_group(s->pid, sig) : kill(s->pid, sig) == 0 ? 0 : -errno;
+}
+
+/* At once and for good.  The leader is running or a zombie. */
+static void kill_strays(struct slot *s)
+{
+	const struct prong_spec *spec = &s->job->spec;
+	struct sweep_target t = { .leader = s->pid, .mark = spec->mark,
+		                  .session = spec->flags & PRONG_NEW_SESSION,
+		                  .group = !(spec->flags & PRONG_SAME_GROUP) };
+	for (int i = 0; i < 50 && pr_out_of_resources(pr_sweep(&t, SIGKILL)); i++)
+		usleep(1000);
+}
+
 static void end_group(struct prong *p, struct slot *s)
 {
 	s->job->state = JOB_STOPPING;
-	if (pr_ending_of_rest(p, s) != 0) {
+	if (pr_ending_of_rest(p, s) != 0) { /* no memory to be gentle */
 		kill(-s->pid, SIGKILL);
+		kill_strays(s);
 		pr_reap(s->pid);
 	}
+}
+
+static int stop(struct prong *p, struct slot *s)
+{
+	if (s->pid <= 0)
+		return -ESRCH;
+	int e = pr_ending_begin(p, s);
+	if (e == 0)
+		return 0;
+	local_signal(p, s, SIGKILL);
+	kill_strays(s);
+	s->result.sent = SIGKILL;
+	return 0;
 }
 
 static bool check_exit(struct prong *p, struct slot *s)
@@ -413,15 +449,6 @@ static int local_wait(struct prong *p, int64_t until, struct fired *f)
 	return 1; /* something was done; nothing to tell */
 }
 
-static int local_signal(struct prong *p, struct slot *s, int sig)
-{
-	(void)p;
-	if (s->pid <= 0) /* it is just being forked, and a hook of the fork signals it: kill(0) is us */
-		return -ESRCH;
-	bool group = !(s->job->spec.flags & PRONG_SAME_GROUP);
-	return group ? pr_kill_group(s->pid, sig) : kill(s->pid, sig) == 0 ? 0 : -errno;
-}
-
 static void release(struct prong *p, struct slot *s)
 {
 	pr_streams_close(p, s);
@@ -473,13 +500,9 @@ static void kill_running(struct prong *p)
 		struct slot *s = p->slots[i];
 		if (!s->job || !s->pid || s->exited)
 			continue;
-		const struct prong_spec *spec = &s->job->spec;
-		struct sweep_target t = { .leader = s->pid, .mark = spec->mark,
-			                  .session = spec->flags & PRONG_NEW_SESSION,
-			                  .group = !(spec->flags & PRONG_SAME_GROUP) };
 		local_signal(p, s, SIGKILL);
-		if (t.mark)
-			pr_sweep(&t, SIGKILL);
+		if (s->job->spec.mark)
+			kill_strays(s);
 		pr_reap(s->pid);
 	}
 }
@@ -522,7 +545,7 @@ const struct engine_ops pr_engine_local = {
 	.now = now,
 	.start = start,
 	.wait = local_wait,
-	.stop = pr_ending_begin,
+	.stop = stop,
 	.signal = local_signal,
 	.release = release,
 	.close = local_close,

@@ -12,3 +12,9 @@ enum verdict pr_policy(unsigned tries, const struct prong_result *r)
 		return VERDICT_DONE;
 	return VERDICT_RETRY;
 }
+
+void pr_result_lost(struct prong_result *r, int error)
+{
+	r->how = PRONG_LOST;
+	r->status = error;
+}

@@ -112,6 +112,7 @@ struct stream {
 	bool spill;        /* pipe goes to the file, not to events */
 	int64_t spilled;
 	int64_t drain;     /* after the exit: bytes still to read; -1: still running */
+	int error;         /* its file could not take what came: an errno */
 };
 enum { STREAM_OUT, STREAM_ERR, STREAM_RES, NSTREAMS };
 
@@ -228,6 +229,7 @@ void pr_hosts_free(struct prong *p);
 /* policy.c: what follows a finished try; pure. */
 enum verdict { VERDICT_DONE, VERDICT_RETRY };
 bool pr_result_ok(const struct prong_result *r);
+void pr_result_lost(struct prong_result *r, int error); /* what it wrote or replied */
 enum verdict pr_policy(unsigned tries, const struct prong_result *r);
 
 /* job.c: make and free the block. */

@@ -30,17 +30,22 @@ static int spill(struct stream *st, const char *data, size_t n)
 }
 
 /* 1: *f has output for the host.  A file that cannot take it ends the stream: the writer
- * gets SIGPIPE rather than losing bytes unseen. */
+ * gets SIGPIPE, and the result says that bytes were lost. */
 static int read_stream(struct prong *p, struct slot *s, struct stream *st, struct fired *f)
 {
 	struct local *l = pr_local(p);
 	size_t want = st->drain >= 0 && st->drain < IO_SIZE ? (size_t)st->drain : IO_SIZE;
 	if (st->pipe.fd < 0 || !want)
 		return 0;
-	ssize_t n = read(st->pipe.fd, l->io, want);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	ssize_t n;
+	do
+		n = read(st->pipe.fd, l->io, want);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
 		return 0;
-	if (n <= 0 || (st->spill && spill(st, l->io, (size_t)n) != 0)) {
+	if (n > 0 && st->spill)
+		st->error = -spill(st, l->io, (size_t)n);
+	if (n <= 0 || st->error) {
 		pr_ev_end(p->ev, &st->pipe);
 		return 0;
 	}
@@ -71,6 +76,7 @@ static int open_pipe(struct prong *p, struct slot *s, int i, struct start *start
 	st->pipe = (struct watch){ .fd = pr_fd_mark(fd[0]), .fire = readable, .of = s };
 	st->drain = -1;
 	st->spilled = 0;
+	st->error = 0;
 	*to = start->to_close[i] = pr_fd_mark(fd[1]);
 	return pr_ev_watch(p->ev, &st->pipe, PRONG_READ);
 }
@@ -167,6 +173,8 @@ void pr_streams_settle(struct prong *p, struct slot *s)
 		v->clean |= s->st[i].spill; /* no child ever saw it */
 		captured(s, i)->fd = v->fd;
 		captured(s, i)->len = pr_vessel_ended(&pr_local(p)->vessels, v);
+		if (s->st[i].spill && s->st[i].error)
+			pr_result_lost(&s->result, s->st[i].error);
 	}
 }
 

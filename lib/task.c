@@ -9,7 +9,7 @@
 void *prong_reply_room(struct prong_task *pub, size_t len)
 {
 	struct task *t = (struct task *)pub;
-	return t->more(t, len);
+	return t ? t->more(t, len) : NULL;
 }
 
 int prong_reply(struct prong_task *pub, const void *data, size_t len)
@@ -53,7 +53,7 @@ static int write_all(int fd, const char *data, size_t len)
 }
 
 /* plan->fn of a job with .work: arg is the job.  A reply that cannot be stored must not
- * look like success. */
+ * look like the one that was given, whatever .work returned with it. */
 int pr_task_forked(void *arg, int result_fd)
 {
 	const struct job *j = arg;
@@ -65,7 +65,7 @@ int pr_task_forked(void *arg, int result_fd)
 		          .more = more_memory };
 	int status = spec->work(&t.pub) & 255;
 	if (write_all(result_fd, t.buf, t.len) != 0)
-		status = status ? status : 255;
+		status = 255;
 	free(t.buf);
 	return status;
 }
