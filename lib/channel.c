@@ -11,16 +11,15 @@
 
 /* ---- regions ---- */
 
+/* What was mapped stays if there is no memory for more. */
 static int map(struct region *r, size_t size)
 {
+	char *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
+	if (base == MAP_FAILED)
+		return -errno;
 	if (r->base)
 		munmap(r->base, r->size);
-	r->size = 0;
-	r->base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
-	if (r->base == MAP_FAILED) {
-		r->base = NULL;
-		return -errno;
-	}
+	r->base = base;
 	r->size = size;
 	return 0;
 }
@@ -30,7 +29,10 @@ int pr_region_grow(struct region *r, size_t size)
 {
 	size_t page = 65536;
 	size = (size + page - 1) / page * page;
-	int e = posix_fallocate(r->fd, 0, (off_t)size);
+	int e;
+	do
+		e = posix_fallocate(r->fd, 0, (off_t)size);
+	while (e == EINTR);
 	if (e == EINVAL || e == EOPNOTSUPP)
 		e = ftruncate(r->fd, (off_t)size) == 0 ? 0 : errno;
 	return e ? -e : map(r, size);

@@ -139,14 +139,14 @@ static int payload(struct worker *w, const struct job *j, struct cell *c)
 	return 0;
 }
 
-static void watch_time(struct prong *p, struct worker *w, const struct job *j)
+static int watch_time(struct prong *p, struct worker *w, const struct job *j)
 {
 	if (!j->timeout_ms)
-		return;
+		return 0;
 	int64_t at = p->ops->now(p) + j->timeout_ms * PR_MS;
 	w->deadline.fire = pr_crew_deadline;
-	if (!w->deadline.pos || at < w->deadline.at)
-		pr_timer_set(&p->timers, &w->deadline, at); /* no memory: pr_crew_check() sees to it */
+	return w->deadline.pos && at >= w->deadline.at ? 0
+	                                               : pr_timer_set(&p->timers, &w->deadline, at);
 }
 
 /* The head of the queue, into the cell behind its last one. */
@@ -154,7 +154,9 @@ static int give_one(struct prong *p, struct worker *w)
 {
 	struct job *j = p->waiting.head;
 	struct cell *c = pr_cell(w->ch, w->given);
-	int e = payload(w, j, c);
+	int e = watch_time(p, w, j);
+	if (e == 0)
+		e = payload(w, j, c);
 	if (e != 0)
 		return e;
 	pr_next_waiting(p);
@@ -167,7 +169,6 @@ static int give_one(struct prong *p, struct worker *w)
 	w->given++;
 	w->tasks++;
 	p->crew->queued++;
-	watch_time(p, w, j);
 	return 0;
 }
 
@@ -224,6 +225,15 @@ static struct worker *choose(struct prong *p, unsigned max, int *error)
 	return least_busy(p, max);
 }
 
+static void stand_down(struct prong *p, struct worker *w)
+{
+	if (!w->slot)
+		return;
+	pr_slot_give(p, w->slot);
+	w->slot = NULL;
+	p->hungry = true;
+}
+
 static int feed(struct prong *p, struct fired *f)
 {
 	struct crew *c = p->crew;
@@ -243,22 +253,17 @@ static int feed(struct prong *p, struct fired *f)
 		if (!w)
 			return unstartable(p, -e, PRONG_STEP_FORK, f);
 		e = give(p, w, max);
+		if (e != 0 && !pr_inflight(w))
+			stand_down(p, w);
+		if (e != 0 && pr_out_of_resources(e) && pr_hold(p))
+			return 0;
 		if (e != 0)
-			return unstartable(p, -e, PRONG_STEP_NONE, f);
+			return unstartable(p, -e, PRONG_STEP_CAPTURE, f);
 	}
 	return 0;
 }
 
 /* ---- collecting ---- */
-
-static void stand_down(struct prong *p, struct worker *w)
-{
-	if (!w->slot)
-		return;
-	pr_slot_give(p, w->slot);
-	w->slot = NULL;
-	p->hungry = true;
-}
 
 /* It has done all that it was given. */
 static void drained(struct prong *p, struct worker *w)
@@ -307,12 +312,12 @@ static int reap(struct prong *p, struct worker *w, struct fired *f)
 		r->status = 0;
 		r->sent = w->cert.sent;
 	}
-	if (rp->len && rp->off <= SIZE_MAX - rp->len &&
-	    pr_region_see(&w->out, rp->off + rp->len) == 0) {
+	int e = rp->off > SIZE_MAX - rp->len ? -EPROTO : pr_region_see(&w->out, rp->off + rp->len);
+	if (rp->len && e == 0) {
 		f->data = w->out.base + rp->off;
 		f->len = rp->len;
 	} else if (rp->len) {
-		r->how = PRONG_LOST; /* no memory to see it, or overwritten by a wild pointer */
+		pr_result_lost(r, -e); /* no memory, or overwritten by a wild pointer */
 	}
 	learn(c, rp->end - rp->start);
 	free_payload(w);

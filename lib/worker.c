@@ -42,8 +42,9 @@ static void tell(struct worker_state *ws)
 {
 	struct channel *ch = ws->desk->ch;
 	ws->untold = 0;
-	if (atomic_load(&ch->armed) && atomic_exchange(&ch->armed, 0))
-		send(ws->desk->sock, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (atomic_load(&ch->armed) && atomic_exchange(&ch->armed, 0) &&
+	    send(ws->desk->sock, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		atomic_store(&ch->armed, 1); /* it may sleep on: told again before the next rest */
 }
 
 /* A host that died without closing the socket (a copy of it holds the other end) is not our
