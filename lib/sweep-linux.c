@@ -17,7 +17,8 @@
 
 struct proc {
 	pid_t pid, ppid, pgrp, sid;
-	unsigned long long start;
+	unsigned long long start, env[2]; /* env: where its environment begins and ends */
+	unsigned flags;
 	char state;
 	bool mine;
 };
@@ -49,9 +50,11 @@ static bool read_stat(pid_t pid, struct proc *p)
 	int ppid, pgrp, sid;
 	*p = (struct proc){ .pid = pid };
 	if (!rest || sscanf(rest + 1,
-	                    " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-	                    "%*d %*d %llu",
-	                    &p->state, &ppid, &pgrp, &sid, &p->start) != 5)
+	                    " %c %d %d %d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+	                    "%*d %*d %llu %*u %*d %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u "
+	                    "%*u %*u %*d %*d %*u %*u %*u %*u %*d %*u %*u %*u %*u %*u %llu %llu",
+	                    &p->state, &ppid, &pgrp, &sid, &p->flags, &p->start, &p->env[0],
+	                    &p->env[1]) < 6)
 		return false;
 	p->ppid = ppid;
 	p->pgrp = pgrp;
@@ -96,6 +99,25 @@ static int snapshot(struct table *t)
 	return e;
 }
 
+static bool alive(const struct proc *p)
+{
+	return p->state != 'Z' && p->state != 'X';
+}
+
+/* Its environment could be opened, and nothing was there: in the midst of an exec it looks as
+ * if there were none. */
+static int none_now(pid_t pid)
+{
+	const unsigned kernel_thread = 0x00200000;
+	struct proc p;
+	errno = 0;
+	if (!read_stat(pid, &p))
+		return look_failed(errno);
+	if (!alive(&p) || (p.flags & kernel_thread) || (p.env[1] && p.env[0] == p.env[1]))
+		return 0;
+	return -EAGAIN;
+}
+
 /* NAME=VALUE itself, or with /more behind it: a job of a job.  1, 0, or -errno. */
 static int carries(pid_t pid, const char *mark)
 {
@@ -105,9 +127,10 @@ static int carries(pid_t pid, const char *mark)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return look_failed(errno);
-	bool found = false;
+	bool found = false, any = false;
 	for (ssize_t n; !found && (n = read(fd, buf + have, sizeof buf - have)) > 0;) {
 		have += (size_t)n;
+		any = true;
 		const char *at = buf;
 		while (!found && (at = memmem(at, have - (size_t)(at - buf), mark, len))) {
 			size_t end = (size_t)(at - buf) + len;
@@ -120,7 +143,7 @@ static int carries(pid_t pid, const char *mark)
 		have = tail;
 	}
 	close(fd);
-	return found;
+	return found ? 1 : any ? 0 : none_now(pid);
 }
 
 static int belongs(const struct proc *p, const struct sweep_target *t,
@@ -163,11 +186,6 @@ static void signal_proc(const struct proc *p, int sig)
 	    syscall(SYS_pidfd_send_signal, fd, sig, NULL, 0) != 0 && errno == ENOSYS)
 		kill(p->pid, sig);
 	close(fd);
-}
-
-static bool alive(const struct proc *p)
-{
-	return p->state != 'Z' && p->state != 'X';
 }
 
 int pr_sweep(const struct sweep_target *target, int sig)

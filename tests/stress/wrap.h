@@ -20,7 +20,7 @@
 	X(getpriority, EPERM, 0) X(chdir, EIO, 0) X(execve, ENOMEM, E2BIG)                 \
 	X(epoll_create1, EMFILE, ENOMEM) X(epoll_ctl, ENOMEM, ENOSPC)                      \
 	X(epoll_wait, EINTR, 0) X(eventfd, EMFILE, ENOMEM) X(timerfd_create, EMFILE, ENOMEM) \
-	X(timerfd_settime, EINVAL, 0) X(opendir, EMFILE, EACCES) X(madvise, EINVAL, 0)     \
+	X(timerfd_settime, EINVAL, 0) X(opendir, EMFILE, ENOMEM) X(madvise, EINVAL, 0)     \
 	X(waitid, EINTR, 0) X(syscall, ENOSYS, EMFILE) X(wait4, EINTR, 0)                  \
 	X(waitpid, EINTR, 0) X(sigaction, EINVAL, 0) X(posix_spawn, EAGAIN, ENOMEM)        \
 	X(posix_spawn_file_actions_init, ENOMEM, 0) X(posix_spawnattr_init, ENOMEM, 0)     \
