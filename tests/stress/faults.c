@@ -291,7 +291,7 @@ static void commands_of(unsigned flags)
 	struct prong *p = open_pool((struct prong_options){ .flags = flags });
 	char *echo_argv[] = { "sh", "-c", "echo out", NULL }, *sleep_argv[] = { "sleep", "100", NULL };
 	char *leaves[] = { "sh", "-c", "sleep 100 & setsid sleep 100 & echo out", NULL };
-	char mark[40], *env[] = { "A=b", mark, NULL };
+	char mark[40], *env[] = { "A=b", NULL }, *marked[] = { mark, NULL };
 	int fd[2], e;
 	if (!p)
 		return;
@@ -303,7 +303,7 @@ static void commands_of(unsigned flags)
 	submit(p, (struct job){ .status = -1 },
 	       (struct prong_spec){ .argv = sleep_argv, .flags = PRONG_NEW_SESSION });
 	submit(p, (struct job){ .out = "out\n" },
-	       (struct prong_spec){ .argv = leaves, .setenv = env, .mark = mark,
+	       (struct prong_spec){ .argv = leaves, .setenv = marked, .mark = mark,
 	                            .flags = PRONG_SWEEP | PRONG_NEW_SESSION });
 	submit(p, (struct job){ .status = -1 },
 	       (struct prong_spec){ .argv = sleep_argv, .timeout_ms = 20 });

@@ -12,7 +12,7 @@
 	X(socketpair, EMFILE, ENFILE) X(open64, EMFILE, ENOSPC) X(openat64, EMFILE, EACCES) \
 	X(pipe2, EMFILE, ENFILE) X(memfd_create, EMFILE, ENOSYS) X(mkostemp64, EMFILE, ENOSPC) \
 	X(ftruncate64, EIO, EINTR) X(posix_fallocate64, ENOSPC, EINTR) X(fstat64, EIO, ENOMEM) \
-	X(stat64, EIO, ENOMEM) X(lseek64, EIO, 0) X(access, EIO, 0) X(unlink, EIO, 0)      \
+	X(stat64, EIO, ENOMEM) X(lseek64, EIO, 0) X(access, EIO, 0)      \
 	X(read, EINTR, 0) X(write, EINTR, ENOSPC) X(pread64, EINTR, EIO)                 \
 	X(pwrite64, EINTR, ENOSPC) X(send, ENOBUFS, 0) X(recv, EINTR, ENOMEM)           \
 	X(poll, EINTR, ENOMEM) X(fcntl64, EINVAL, EMFILE) X(ioctl, EIO, 0) X(dup2, EMFILE, EINTR) \
