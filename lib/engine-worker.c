@@ -255,8 +255,10 @@ static int feed(struct prong *p, struct fired *f)
 		e = give(p, w, max);
 		if (e != 0 && !pr_inflight(w))
 			stand_down(p, w);
-		if (e != 0 && pr_out_of_resources(e) && pr_hold(p))
+		if (e != 0 && pr_out_of_resources(e) && pr_hold(p)) {
+			p->hungry = false; /* not before the pause is over */
 			return 0;
+		}
 		if (e != 0)
 			return unstartable(p, -e, PRONG_STEP_CAPTURE, f);
 	}
@@ -292,6 +294,18 @@ static void free_payload(struct worker *w)
 		w->in.tail = end;
 }
 
+static void find_reply(struct worker *w, const struct reply *rp, struct prong_result *r,
+                       struct fired *f)
+{
+	int e = rp->off > SIZE_MAX - rp->len ? -EPROTO : pr_region_see(&w->out, rp->off + rp->len);
+	if (e != 0) { /* no memory, or overwritten by a wild pointer */
+		pr_result_lost(r, -e);
+		return;
+	}
+	f->data = w->out.base + rp->off;
+	f->len = rp->len;
+}
+
 /* The result of its oldest task is there. */
 static int reap(struct prong *p, struct worker *w, struct fired *f)
 {
@@ -312,13 +326,8 @@ static int reap(struct prong *p, struct worker *w, struct fired *f)
 		r->status = 0;
 		r->sent = w->cert.sent;
 	}
-	int e = rp->off > SIZE_MAX - rp->len ? -EPROTO : pr_region_see(&w->out, rp->off + rp->len);
-	if (rp->len && e == 0) {
-		f->data = w->out.base + rp->off;
-		f->len = rp->len;
-	} else if (rp->len) {
-		pr_result_lost(r, -e); /* no memory, or overwritten by a wild pointer */
-	}
+	if (rp->len)
+		find_reply(w, rp, r, f);
 	learn(c, rp->end - rp->start);
 	free_payload(w);
 	w->reaped++;
