@@ -46,7 +46,7 @@ static int64_t length(const struct vessel *v)
 	off_t end = v->owned ? lseek(v->fd, 0, SEEK_END) : -1;
 	if (end >= 0)
 		return end;
-	return fstat(v->fd, &st) == 0 || fstat(v->fd, &st) == 0 ? st.st_size : 0;
+	return fstat(v->fd, &st) == 0 || fstat(v->fd, &st) == 0 ? st.st_size : -errno;
 }
 
 /* The proof comes before the look at its length: what a background process wrote in between

@@ -172,7 +172,12 @@ void pr_streams_settle(struct prong *p, struct slot *s)
 			continue;
 		v->clean |= s->st[i].spill; /* no child ever saw it */
 		captured(s, i)->fd = v->fd;
-		captured(s, i)->len = pr_vessel_ended(&pr_local(p)->vessels, v);
+		int64_t len = pr_vessel_ended(&pr_local(p)->vessels, v);
+		captured(s, i)->len = len < 0 ? 0 : len;
+		if (len < 0) {
+			pr_result_lost(&s->result, (int)-len);
+			v->clean = v->owned = false; /* not for another job */
+		}
 		if (s->st[i].spill && s->st[i].error)
 			pr_result_lost(&s->result, s->st[i].error);
 	}

@@ -12,8 +12,6 @@ int job_status(const struct prong_result *r)
 		return 128 + r->status;
 	case PRONG_NOTSTARTED:
 		return 127;
-	case PRONG_LOST:
-		return 1;
 	default:
 		return r->status ? 128 + r->status : 1;
 	}

@@ -276,7 +276,8 @@ static void stop_third(struct prong *p, const struct prong_event *ev)
 {
 	if (ev->type == PRONG_STARTED && ev->tag == &jobs[2])
 		prong_stop(p, ev->id);
-	if (ev->type == PRONG_DONE && ev->result->out.fd >= 0 && ev->tag == &jobs[0]) {
+	bool first = ev->type == PRONG_DONE && ev->tag == &jobs[0];
+	if (first && ev->result->how == PRONG_EXITED && ev->result->out.fd >= 0) {
 		int fd = prong_take(p, 1);
 		if (fd < 0)
 			wrong("prong_take: %d", fd);
