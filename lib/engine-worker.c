@@ -294,7 +294,7 @@ static void free_payload(struct worker *w)
 		w->in.tail = end;
 }
 
-static void find_reply(struct worker *w, const struct reply *rp, struct prong_result *r,
+static void find_reply(struct worker *w, const struct cell *rp, struct prong_result *r,
                        struct fired *f)
 {
 	int e = rp->off > SIZE_MAX - rp->len ? -EPROTO : pr_region_see(&w->out, rp->off + rp->len);
