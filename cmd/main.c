@@ -136,6 +136,8 @@ int main(int argc, char **argv)
 		return sweep_orphans(true) < 0 ? 255 : 0;
 	struct host host = { 0 };
 	shell_choose(&host.shell, getppid());
+	cfg.quoting = host.shell.quoting;
+	perl_quoting(cfg.perl, cfg.quoting);
 	if (access(host.shell.path, X_OK) != 0)
 		die("cannot use the shell '%s' (from $PARALLEL_SHELL or $SHELL):", host.shell.path);
 	bool pipe = pipe_wanted(&cfg);

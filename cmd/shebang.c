@@ -62,7 +62,7 @@ static int be_shebang(struct words *to, const struct words *line, int nargs, cha
 static int be_wrap(struct words *to, const struct words *line, int nargs, char **script)
 {
 	struct buf name = { 0 };
-	quote_shell(&name, *script);
+	quote_shell(&name, *script, QUOTE_POSIX);
 	for (size_t i = 1; i < line->n; i++)
 		words_add(to, line->v[i]);
 	words_add(to, name.s);

@@ -24,6 +24,8 @@ struct amount {
 	bool percent;
 };
 
+/* How a value becomes one word of the shell that runs the jobs. */
+enum quoting { QUOTE_POSIX, QUOTE_CSH, QUOTE_FISH };
 enum halt_when { HALT_NEVER, HALT_SOON, HALT_NOW };
 enum halt_why { HALT_FAIL, HALT_SUCCESS, HALT_DONE };
 struct halt {
@@ -143,6 +145,7 @@ struct config {
 	enum when summary;     /* --summary / --no-summary / auto: stderr is a terminal */
 	bool bar, progress, eta;
 	int total_jobs;        /* --total-jobs: what they may believe; 0: find out */
+	enum quoting quoting;
 	unsigned shell_quote; /* --shell-quote, that many times: print the values quoted */
 	bool plain;            /* no $PARALLEL, no configuration files */
 	const char **profiles; /* -J, in their order */

@@ -52,13 +52,14 @@ static bool no_values(const struct config *cfg)
 }
 
 /* One value after its operation, quoted or not. */
-static void put(const struct segment *s, const char *v, bool raw, struct buf *out)
+static void put(const struct template *t, const struct segment *s, const char *v, bool raw,
+                struct buf *out)
 {
 	if (use_is_whole(&s->use)) {
 		if (raw)
 			buf_str(out, v);
 		else
-			quote_shell(out, v);
+			quote_shell(out, v, t->cfg->quoting);
 		return;
 	}
 	if (raw) {
@@ -67,12 +68,12 @@ static void put(const struct segment *s, const char *v, bool raw, struct buf *ou
 	}
 	struct buf b = { 0 };
 	use_apply(&s->use, v, &b);
-	quote_shell(out, b.s ? b.s : "");
+	quote_shell(out, b.s ? b.s : "", t->cfg->quoting);
 	buf_free(&b);
 }
 
-static void put_all(const struct segment *s, const struct args *a, bool raw, int between,
-                    struct buf *out)
+static void put_all(const struct template *t, const struct segment *s, const struct args *a,
+                    bool raw, int between, struct buf *out)
 {
 	if (raw && !between && a->bytes && use_is_whole(&s->use)) {
 		buf_add(out, a->v[0], a->bytes - 1); /* so they lie there already */
@@ -81,7 +82,7 @@ static void put_all(const struct segment *s, const struct args *a, bool raw, int
 	for (size_t i = 0; i < a->n; i++) {
 		if (i)
 			buf_chr(out, between);
-		put(s, a->v[i], raw, out);
+		put(t, s, a->v[i], raw, out);
 	}
 }
 
@@ -126,7 +127,7 @@ static void put_perl(const struct template *t, const struct segment *s, const st
 		if (!v || raw || !quote)
 			buf_str(out, v ? v : "");
 		else
-			quote_shell(out, v);
+			quote_shell(out, v, t->cfg->quoting);
 	}
 	perl_values_free(own);
 }
@@ -145,9 +146,9 @@ void expand_segment(const struct template *t, const struct segment *s,
 		break;
 	case SEG_VALUE:
 		if (s->pos == 0)
-			put_all(s, a, raw || t->raw || no_values(t->cfg), between, out);
+			put_all(t, s, a, raw || t->raw || no_values(t->cfg), between, out);
 		else if ((v = value_at(a, s->pos)))
-			put(s, v, raw || t->raw || no_values(t->cfg), out);
+			put(t, s, v, raw || t->raw || no_values(t->cfg), out);
 		break;
 	case SEG_PERL:
 		put_perl(t, s, a, c, raw || t->raw, between, out);
@@ -195,7 +196,7 @@ static void repeat_word(const struct template *t, size_t from, size_t end, const
 {
 	struct job_context at = *c;
 	if (end == from + 1 && t->v[from].kind == SEG_VALUE) { /* nothing else to repeat */
-		put_all(&t->v[from], a, raw || t->raw, between, out);
+		put_all(t, &t->v[from], a, raw || t->raw, between, out);
 		return;
 	}
 	for (size_t k = 0; k < a->n; k++) {
@@ -299,7 +300,7 @@ void expand_prepare(struct template *t)
 size_t template_added(const struct template *t, const char *value)
 {
 	if (t->only_word)
-		return (t->raw ? strlen(value) : quoted_length(value)) + 1;
+		return (t->raw ? strlen(value) : quoted_length(value, t->cfg->quoting)) + 1;
 	return added_by_all(t, value);
 }
 

@@ -1,7 +1,8 @@
 # expr.pl - evaluates {= perl =} for prong; built into it as a string, started with perl -e.
 #
 # A frame is a 32-bit length and then strings, each with its own 32-bit length.  Requests come
-# on the socket whose descriptor is $ARGV[0]; each has exactly one reply.
+# on the socket whose descriptor is $ARGV[0]; each has exactly one reply.  $ARGV[1] is the kind
+# of shell that values are quoted for.
 # What an expression may use lives in package Arg, as GNU parallel's manual describes it.
 package Arg;
 our (@arg, $job, $uq, $skipped, @put, $nongreedy);
@@ -75,13 +76,19 @@ for my $name (qw(seq slot total_jobs uq skip hash pQ Q)) {
 *Arg::make_regexp_ungreedy = \&make_regexp_ungreedy;
 
 package Prong;
-my (@use, $filter, @error);
+my (@use, $filter, @error, $shell);
 
 # The command's own spelling of a quoted value; see quote.c.
 sub quoted {
 	my ($s) = @_;
 	return "''" if !defined $s || $s eq "";
 	return $s if $s !~ m{[^A-Za-z0-9_\-./+]};
+	if ($shell eq "csh") {
+		$s =~ s/([\t !"#\$&'()*;<=>?\[\\\]^`{|}~])/\\$1/g;
+		$s =~ s/\n/"\\\n"/g;
+		return $s;
+	}
+	$s =~ s/\\/\\\\/g if $shell eq "fish";
 	$s =~ s/'/'"'"'/g;
 	$s = "'$s'";
 	$s =~ s/^''(?=")//;
@@ -244,4 +251,5 @@ sub serve {
 	}
 }
 
+$shell = $ARGV[1];
 serve(shift @ARGV);

@@ -28,6 +28,7 @@ struct perl {
 	struct use *uses;
 	size_t nuses;
 	bool filter, slot, total, broken;
+	enum quoting quoting;
 	struct buf out, in;
 	size_t at;  /* in `in`: the next string of the reply */
 };
@@ -41,6 +42,11 @@ struct perl *perl_new(void)
 	struct perl *p = memset(xrealloc(NULL, sizeof *p), 0, sizeof *p);
 	p->fd = -1;
 	return p;
+}
+
+void perl_quoting(struct perl *p, enum quoting how)
+{
+	p->quoting = how;
 }
 
 void perl_free(struct perl *p)
@@ -64,8 +70,9 @@ void perl_free(struct perl *p)
 /* Its signals are as a fresh program's: this process may have blocked or ignored some. */
 static int spawn(struct perl *p, int end)
 {
+	static char *const kinds[] = { [QUOTE_POSIX] = "posix", [QUOTE_CSH] = "csh", [QUOTE_FISH] = "fish" };
 	char fd[16];
-	char *argv[] = { "perl", "-e", (char *)(uintptr_t)perl_script, fd, NULL };
+	char *argv[] = { "perl", "-e", (char *)(uintptr_t)perl_script, fd, kinds[p->quoting], NULL };
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t attr;
 	sigset_t none, all;

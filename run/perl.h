@@ -21,6 +21,7 @@ struct perl_job {
 #define EXPR_BEGIN "#line 1\n"
 
 struct perl *perl_new(void); /* starts nothing yet */
+void perl_quoting(struct perl *p, enum quoting how); /* of Q(); before it is started */
 void perl_free(struct perl *p);
 
 /* Add an expression; returns its number, from 0 (that of the same one if it is there already),

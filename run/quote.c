@@ -24,30 +24,47 @@ static const char *after_plain(const char *p)
 	return p;
 }
 
-size_t quoted_length(const char *value)
+/* csh: no quotes, since '!' is special within them; a newline needs both. */
+static const char *csh_escape(char c)
+{
+	if (c == '\n')
+		return "\"\\\n\"";
+	return strchr("\t !\"#$&'()*;<=>?[\\]^`{|}~", c) ? "\\" : NULL;
+}
+
+size_t quoted_length(const char *value, enum quoting how)
 {
 	const char *p = after_plain(value);
 	size_t quotes = 0;
 	if (*value && !*p)
 		return (size_t)(p - value);
 	for (; *p; p++)
-		quotes += *p == '\'';
+		quotes += *p == '\'' || how != QUOTE_POSIX;
 	return (size_t)(p - value) + 2 + 4 * quotes;
 }
 
-/* As GNU parallel spells it: no empty '' before or behind a single quote. */
-void quote_shell(struct buf *out, const char *value)
+static void quote_csh(struct buf *out, const char *value)
 {
-	const char *p = after_plain(value);
-	if (*value && !*p) {
-		buf_add(out, value, (size_t)(p - value));
-		return;
+	for (; *value; value++) {
+		const char *escape = csh_escape(*value);
+		if (escape)
+			buf_str(out, escape);
+		if (*value != '\n')
+			buf_chr(out, *value);
 	}
+}
+
+/* As GNU parallel spells it: no empty '' before or behind a single quote.  In fish a backslash
+ * is special between quotes, too. */
+static void quote_posix(struct buf *out, const char *value, bool fish)
+{
 	bool open = *value != '\'';
 	if (open)
 		buf_chr(out, '\'');
-	for (p = value; *p; p++) {
+	for (const char *p = value; *p; p++) {
 		if (*p != '\'') {
+			if (fish && *p == '\\')
+				buf_chr(out, '\\');
 			buf_chr(out, *p);
 			continue;
 		}
@@ -58,4 +75,15 @@ void quote_shell(struct buf *out, const char *value)
 	}
 	if (open)
 		buf_chr(out, '\'');
+}
+
+void quote_shell(struct buf *out, const char *value, enum quoting how)
+{
+	const char *p = after_plain(value);
+	if (*value && !*p)
+		buf_add(out, value, (size_t)(p - value));
+	else if (*value && how == QUOTE_CSH)
+		quote_csh(out, value);
+	else
+		quote_posix(out, value, how == QUOTE_FISH);
 }

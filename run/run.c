@@ -317,7 +317,7 @@ static const char *shown(struct run *r, struct task *t, struct buf *text)
 	for (unsigned i = 0; i < r->cfg->shell_quote; i++) {
 		char *plain = text->s;
 		*text = (struct buf){ 0 };
-		quote_shell(text, plain);
+		quote_shell(text, plain, r->cfg->quoting);
 		free(plain);
 	}
 	return text->s;

@@ -233,7 +233,7 @@ static void quote_text(struct template *t, size_t from, bool empty)
 		struct buf q = { 0 };
 		if (t->v[from].kind != SEG_TEXT)
 			continue;
-		quote_shell(&q, t->v[from].text);
+		quote_shell(&q, t->v[from].text, t->cfg->quoting);
 		free(t->v[from].text);
 		t->v[from].text = q.s;
 	}

@@ -65,6 +65,7 @@ struct shell {
 	const char *path; /* $PARALLEL_SHELL, else the shell that started prong, else $SHELL,
 	                     else /bin/sh */
 	int kind;         /* enum shell_kind in direct.c; 0: unknown */
+	enum quoting quoting;
 };
 /* ppid: the process that started prong (the guardian's parent). */
 void shell_choose(struct shell *sh, int ppid);
@@ -75,9 +76,9 @@ void shell_choose(struct shell *sh, int ppid);
 bool direct_ok(const struct template *t, const struct shell *sh, char *const *env);
 
 /* ---- quote.c ---- */
-/* Append value quoted so that any POSIX shell, and csh-like ones where possible, reads it
- * back as one word; empty becomes ''.  Same spelling as GNU parallel (shown by --dry-run). */
-void quote_shell(struct buf *out, const char *value);
-size_t quoted_length(const char *value); /* at most so many bytes does it take then */
+/* Append value quoted so that a shell of that kind reads it back as one word; empty becomes ''.
+ * Same spelling as GNU parallel (shown by --dry-run). */
+void quote_shell(struct buf *out, const char *value, enum quoting how);
+size_t quoted_length(const char *value, enum quoting how); /* at most so many bytes then */
 
 #endif

@@ -1,6 +1,7 @@
 """What the child receives is byte for byte what was given, by the shell and without it."""
 import os
 import random
+import shutil
 import subprocess
 
 import pytest
@@ -81,14 +82,24 @@ def parse(data):
     return jobs
 
 
-@pytest.mark.parametrize("shell", ["bash", "dash", "zsh", "ksh"])
+def other_shell(name):
+    missing = pytest.mark.skipif(not shutil.which(name), reason=f"no {name} here")
+    return pytest.param(name, marks=missing)
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash", "zsh", "ksh", other_shell("tcsh"),
+                                   other_shell("fish")])
 @pytest.mark.parametrize("path", ["direct", "shell", "quoted"])
 def test_random_templates(prong, path, shell, tmp_path):
+    if path == "shell" and shell in ("tcsh", "fish"):
+        return  # no job of theirs goes without them
     seed = int(os.environ.get("PRONG_SEED", "0")) or random.randrange(1 << 30)
     rng = random.Random(f"{seed} {path} {shell}")
-    env = dict(os.environ, PARALLEL_SHELL=f"/bin/{shell}")
+    env = dict(os.environ, PARALLEL_SHELL=f"/bin/{shell}", HOME=str(tmp_path))
     if path == "shell":
         env["ENV"] = "/dev/null"  # may change what a word means: a shell must run the job
+    for name in (".config/fish", ".local/share/fish"):
+        (tmp_path / name).mkdir(parents=True) # two of them that make these at once complain
     canary = tmp_path / "executed"
     for _ in range(CASES // (12 * PER_RUN) + 1):
         nvalues = rng.choice([1, 1, 2, 3])
@@ -118,3 +129,31 @@ def test_both_paths_are_taken(prong):
     assert direct.count(b"readlink") + direct.count(b"coreutils") >= 2
     r = subprocess.run([prong, code + "; : {}"], input=b"x\n", stdout=subprocess.PIPE)
     assert b"prong" in r.stdout or b"sh" in r.stdout
+
+
+def run_below(prong, *shells, script, shell):
+    """What prong's jobs say of their shell when it is started below those shells."""
+    env = {k: v for k, v in os.environ.items() if k not in ("PARALLEL_SHELL", "SHELL")}
+    env.update(P=prong, SHELL=shell)
+    script = script + "; :"
+    for name in shells:
+        env[f"IN_{name}"] = script
+        script = f'{name} -c "$IN_{name}"; :'
+    return subprocess.run(["sh", "-c", script], env=env, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, check=False).stdout
+
+
+def test_the_shell_is_the_nearest_that_prong_runs_below(prong):
+    start = "$P 'readlink /proc/$$/exe; :' ::: 1"
+    assert run_below(prong, "bash", script=start, shell="/bin/dash").endswith(b"/bash\n")
+    assert run_below(prong, "zsh", script=start, shell="/bin/dash").endswith(b"/zsh\n")
+    by_program = ("python3 -c \"import os, subprocess; subprocess.run([os.environ['P'], "
+                  "'readlink /proc/\\$\\$/exe; :', ':::', '1'])\"")
+    assert run_below(prong, "zsh", script=by_program, shell="/bin/dash").endswith(b"/zsh\n")
+    assert run_below(prong, script=by_program, shell="/bin/zsh").endswith(b"/dash\n")
+
+
+def test_functions_of_a_bash_that_is_gone_are_found(prong):
+    """sh drops them: if they are there, a bash was between it and prong."""
+    script = "bash -c 'f() { echo f$1; }; export -f f; exec $P f ::: 1 2'"
+    assert sorted(run_below(prong, script=script, shell="/bin/sh").split()) == [b"f1", b"f2"]

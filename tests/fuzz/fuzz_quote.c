@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		const char *value = cut_string(&c);
 		buf_clear(&out);
 		buf_clear(&words);
-		quote_shell(&out, value);
+		quote_shell(&out, value, QUOTE_POSIX);
 		CHECK(strlen(out.s) == out.len);
 		CHECK(unquote(out.s, &words) == 1);
 		CHECK(!strcmp(words.s, value));
