@@ -27,11 +27,11 @@ def carriers(mark):
     return [p for p in found if p != os.getpid()]
 
 
-def between_names(f):
+def between_names(f, request):
     """POSIX has no files without names: SIGKILL may come between making and unlinking one, which
-    is empty then (docs/portability.md).  Linux has O_TMPFILE."""
-    return (os.environ.get("LIB_BACKEND") == "posix" and re.fullmatch(r"prong\w{6}", f.name)
-            and f.stat().st_size == 0)
+    is empty then (docs/portability.md).  Linux has O_TMPFILE, unless a test denies it."""
+    named = os.environ.get("LIB_BACKEND") == "posix" or "fallbacks" in request.module.__name__
+    return named and re.fullmatch(r"prong\w{6}", f.name) and f.stat().st_size == 0
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def prong():
 
 
 @pytest.fixture(autouse=True)
-def audit(tmp_path, monkeypatch):
+def audit(tmp_path, monkeypatch, request):
     """Fail a test that leaves a process or a file in TMPDIR."""
     mark = "PRONG_TEST=" + uuid.uuid4().hex
     tmpdir = tmp_path / "tmpdir"
@@ -54,4 +54,4 @@ def audit(tmp_path, monkeypatch):
     for pid in left:
         subprocess.run(["kill", "-9", str(pid)], check=False)
     assert not left, "processes left behind"
-    assert not [f for f in tmpdir.iterdir() if not between_names(f)], "files left in TMPDIR"
+    assert not [f for f in tmpdir.iterdir() if not between_names(f, request)], "files left in TMPDIR"
