@@ -77,7 +77,7 @@ static bool take_spare(struct vessels *vs, struct vessel *v)
 	return false;
 }
 
-int pr_vessel_get(struct vessels *vs, struct vessel *v, bool own)
+int pr_vessel_get(struct vessels *vs, struct vessel *v, int own)
 {
 	if (!take_spare(vs, v)) {
 		*v = (struct vessel){ .fd = pr_fd_mark(pr_nameless(vs->dir)), .own = -1 };
@@ -85,7 +85,7 @@ int pr_vessel_get(struct vessels *vs, struct vessel *v, bool own)
 			return v->fd;
 	}
 	if (own)
-		v->own = pr_fd_mark(pr_open_again(vs->reopener, v->fd));
+		v->own = pr_fd_mark(pr_open_again(vs->reopener, v->fd, own));
 	v->owned = v->own >= 0;
 	v->clean = false;
 	return 0;

@@ -466,6 +466,13 @@ static int hear_exits(struct prong *p)
 	return pr_ev_watch(p->ev, &pr_local(p)->exits, PRONG_READ);
 }
 
+static void *pages(size_t size, int flags)
+{
+	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags,
+	               -1, 0);
+	return m == MAP_FAILED ? NULL : m;
+}
+
 static int local_open(struct prong *p)
 {
 	struct local *l = calloc(1, sizeof *l);
@@ -475,15 +482,15 @@ static int local_open(struct prong *p)
 	p->engine = l;
 	l->exits.fd = -1;
 	l->null = pr_fd_mark(open("/dev/null", O_RDWR | O_CLOEXEC));
-	l->io = malloc(IO_SIZE);
-	l->stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
-	                MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	/* Not of the heap: what is written after every fork should lie in few pages. */
+	l->io = pages(IO_SIZE, 0);
+	l->stack = pages(STACK_SIZE, MAP_STACK);
 	l->strays.fire = reap_strays;
 	l->tick.fire = tick;
 	pr_vessels_open(&l->vessels, p->tmpdir);
 	if (l->null < 0)
 		e = -errno;
-	else if (!l->io || l->stack == MAP_FAILED)
+	else if (!l->io || !l->stack)
 		e = -ENOMEM;
 	else
 		e = pr_ev_open(&p->ev);
@@ -530,9 +537,10 @@ static void local_close(struct prong *p)
 	pr_vessels_close(&l->vessels);
 	pr_paths_free(&l->paths);
 	pr_fd_close(&l->null);
-	if (l->stack && l->stack != MAP_FAILED)
+	if (l->stack)
 		munmap(l->stack, STACK_SIZE);
-	free(l->io);
+	if (l->io)
+		munmap(l->io, IO_SIZE);
 	pr_env_free(&l->env);
 	pr_pads_free(l);
 	free(l);

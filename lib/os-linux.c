@@ -111,11 +111,11 @@ int pr_reopener(void)
 	return open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
-int pr_open_again(int reopener, int fd)
+int pr_open_again(int reopener, int fd, int flags)
 {
 	char name[12];
 	snprintf(name, sizeof name, "%d", fd);
-	return reopener >= 0 ? openat(reopener, name, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
+	return reopener >= 0 ? openat(reopener, name, flags | O_CLOEXEC) : -1;
 }
 
 int pr_unshared(int fd)

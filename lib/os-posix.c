@@ -82,8 +82,9 @@ int pr_reopener(void)
 	return -1;
 }
 
-int pr_open_again(int reopener, int fd)
+int pr_open_again(int reopener, int fd, int flags)
 {
+	(void)flags;
 	(void)reopener;
 	(void)fd;
 	return -1;

@@ -39,8 +39,8 @@ void pr_deathsig(int sig);
 /* What pr_open_again() needs, an fd; -1 where it cannot be done.  The caller closes it. */
 int pr_reopener(void);
 
-/* Another open file description of the file behind fd, for appending; or -1. */
-int pr_open_again(int reopener, int fd);
+/* Another open file description of the file behind fd, by these flags of open(); or -1. */
+int pr_open_again(int reopener, int fd, int flags);
 
 /* 1: nobody else has fd's file open; 0: somebody has, or it cannot be told this time;
  * -ENOTSUP: it never can for files like this one. */

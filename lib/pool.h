@@ -98,8 +98,8 @@ struct vessels {
 	int reopener;         /* of os.h */
 };
 void pr_vessels_open(struct vessels *vs, const char *dir);
-/* own: with an open of its own for the child, if that can be had. 0 or -errno. */
-int pr_vessel_get(struct vessels *vs, struct vessel *v, bool own);
+/* own: flags for an open of its own for the child, if that can be had; 0: not wanted. */
+int pr_vessel_get(struct vessels *vs, struct vessel *v, int own); /* 0 or -errno */
 void pr_vessel_given(struct vessel *v); /* the child has its fd now, or never will */
 int64_t pr_vessel_ended(struct vessels *vs, struct vessel *v); /* the job has: its length */
 void pr_vessel_put(struct vessels *vs, struct vessel *v, int64_t len); /* recycle or close */

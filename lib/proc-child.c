@@ -202,7 +202,6 @@ void pr_report_free(volatile int *report)
 
 static void child_function(struct plan *pl, pid_t host)
 {
-	pl->reset_handlers = true;
 	if (set_up(pl) != 0) {
 		if (pl->report) {
 			pl->report[0] = pl->step;
@@ -228,7 +227,7 @@ static void child_function(struct plan *pl, pid_t host)
 
 static pid_t fork_function(struct plan *pl)
 {
-	pid_t host = getpid();
+	pid_t host = pl->deathsig ? getpid() : 0;
 	flush_all();
 	pid_t pid = pl->fork ? pl->fork(pl->fork_arg) : fork();
 	if (pid == 0)

@@ -84,7 +84,8 @@ static int open_pipe(struct prong *p, struct slot *s, int i, struct start *start
 static int open_file(struct prong *p, struct slot *s, int i, bool own, int *to)
 {
 	struct vessel *v = &s->st[i].file;
-	int e = pr_vessel_get(&pr_local(p)->vessels, v, own);
+	int e = pr_vessel_get(&pr_local(p)->vessels, v,
+	                      own ? O_WRONLY | O_APPEND : 0);
 	*to = v->own >= 0 ? v->own : v->fd;
 	return e;
 }
@@ -121,12 +122,12 @@ static int open_stream(struct prong *p, struct slot *s, int i, struct prong_stdi
 	return e;
 }
 
-/* What a function returns besides its exit code; it writes by our own open. */
+/* What a function returns besides its exit code. */
 static int open_result(struct prong *p, struct slot *s, struct plan *pl)
 {
 	struct vessel *v = &s->st[STREAM_RES].file;
-	int e = pr_vessel_get(&pr_local(p)->vessels, v, false);
-	pl->result_fd = v->fd;
+	int e = pr_vessel_get(&pr_local(p)->vessels, v, O_RDWR);
+	pl->result_fd = v->own >= 0 ? v->own : v->fd;
 	return e;
 }
 

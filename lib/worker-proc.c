@@ -173,6 +173,7 @@ static int fork_worker(struct prong *p, struct worker *w, struct desk *d)
 		           .envp = p->crew->env.v, .fork = p->opt.fork,
 		           .fork_arg = p->opt.fork_arg, .in = null, .out = -1,
 		           .err = -1, .keep = keep, .nkeep = countof(keep),
+		           .reset_handlers = !(p->opt.flags & PRONG_NO_HANDLERS),
 		           .deathsig = p->opt.flags & PRONG_DEATHSIG };
 	if (e != 0)
 		return e;
