@@ -429,6 +429,7 @@ def _serve(state: _State) -> None:
         state.deliver()
         if state.to_fork:
             state._fork_some()
+            state.deliver()  # what came meanwhile
     state.close()
     state.deliver()
     _all.discard(state)

@@ -498,7 +498,8 @@ static PyObject *engine_poll(PyObject *self, PyObject *args)
 			break;
 		if (PyList_Size(list) || (sink == Py_None ? e->done != before : e->done >= e->total) || !engine_busy(e) || s == 0 ||
 		    e->woken || (until >= 0 && now_ns() >= until)) {
-			e->woken = false;
+			if (s != 0) /* it was for one that sleeps */
+				e->woken = false;
 			return list;
 		}
 		if (rest(e, until) != 0 || engine_check(e) != 0)

@@ -71,3 +71,18 @@ def test_shutdown_without_waiting():
     assert time.monotonic() - begin < 0.9
     gone(processes, thread)
     assert list(results) == [abs(v) for v in range(-5, 5)]
+
+
+def test_nobody_asks_for_the_results_of_forked_tasks():
+    """All of them arrive by the executor's own thread."""
+    import concurrent.futures
+    import threading
+
+    lock = threading.Lock()  # nothing pickles it
+    for _ in range(3):
+        ex = prong.Executor(5)
+        futures = [ex.submit(lambda i=i: lock.locked() or i) for i in range(40)]
+        ex.shutdown(wait=False)
+        assert not concurrent.futures.wait(futures, timeout=60).not_done
+        assert [f.result() for f in futures] == list(range(40))
+        ex.shutdown()
