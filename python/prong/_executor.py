@@ -421,11 +421,11 @@ def _serve(state: _State) -> None:
         if not eng.live and not eng.singles and not state.ready:
             state._fork_some()
             state._refill()
-            if not eng.live and not eng.singles and not state.finished():
+            if not eng.live and not eng.singles and not state.ready and not state.finished():
                 state.idle.wait()
                 state.idle.clear()
                 continue
-        state.ready.extend(eng.poll(None))
+        state.ready.extend(eng.poll(0 if state.ready else None))  # a fork has brought some?
         state.deliver()
         if state.to_fork:
             state._fork_some()
