@@ -273,8 +273,9 @@ struct prong_event {
 	unsigned ready; /* READY: enum prong_ready */
 };
 
-/* Make a pool.  -EINVAL (bad size, flag or termseq), -ENOMEM, -EMFILE, -ENFILE,
- * or what opening tmpdir gave. */
+/* Make a pool.  -EINVAL (bad size, flag, window or termseq, more than 4194304 jobs), -ENOMEM,
+ * -EMFILE, -ENFILE.  A tmpdir that cannot be used shows at the first job that needs it:
+ * PRONG_NOTSTARTED, PRONG_STEP_CAPTURE. */
 int prong_open(struct prong **pool, const struct prong_options *options);
 
 /* Kill all jobs (SIGKILL), reap them, free the pool.  NULL is allowed. */
@@ -324,11 +325,12 @@ void prong_fell_out(const int *child);
 #define PRONG_FELL_OUT 125 /* status of a child that left its block another way */
 
 /* Wait up to timeout_ms (-1: for ever, 0: only look) for the next event.
- * 1: *event is set; 0: timed out; -ECHILD: nothing is queued, running, ending or watched. */
+ * 1: *event is set; 0: timed out; -ECHILD: nothing is queued, running, ending or watched;
+ * -EINVAL: event is NULL; else what the system's call to sleep failed with. */
 int prong_wait(struct prong *pool, const struct prong_event **event, int timeout_ms);
 
-/* Keep a captured fd (stream 1 or 2) of the DONE event last returned: it is the caller's
- * now.  -EINVAL if there is none. */
+/* Keep a captured fd of the DONE or RETRY event last returned: it is the caller's now.  Stream
+ * 1 is stdout, 2 stderr, 3 what a function wrote to result_fd.  -EINVAL if there is none. */
 int prong_take(struct prong *pool, int stream);
 
 /* End a job (id 0: all) by its termination sequence; queued ones are done at once.
@@ -338,7 +340,7 @@ int prong_stop(struct prong *pool, int64_t id);
 /* Send a signal to the process group of a running job (id 0: all). -ESRCH, -EINVAL. */
 int prong_signal(struct prong *pool, int64_t id, int sig);
 
-/* Change how many run at once (>= 1).  Running jobs are never ended by it. */
+/* Change how many run at once (>= 1).  Running jobs are never ended by it.  -EINVAL, -ENOMEM. */
 int prong_resize(struct prong *pool, unsigned jobs);
 
 /* How many submits would start at once. */

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +12,9 @@
 const char *prong_strerror(int err)
 {
 #ifdef HAVE_STRERRORDESC_NP
-	const char *s = strerrordesc_np(err < 0 ? -err : err);
+	const char *s = strerrordesc_np(err < 0 && err != INT_MIN ? -err : err);
 #else
-	const char *s = strerror(err < 0 ? -err : err);
+	const char *s = strerror(err < 0 && err != INT_MIN ? -err : err);
 #endif
 	return s ? s : "unknown error";
 }
@@ -65,7 +66,7 @@ static const char *const step_names[] = {
 	[PRONG_STEP_STDIN] = "stdin",   [PRONG_STEP_STDOUT] = "stdout",
 	[PRONG_STEP_STDERR] = "stderr", [PRONG_STEP_CHDIR] = "chdir",
 	[PRONG_STEP_NICE] = "nice",     [PRONG_STEP_TTY] = "terminal",
-	[PRONG_STEP_EXEC] = "exec",
+	[PRONG_STEP_EXEC] = "exec",     [PRONG_STEP_INIT] = "worker_init",
 };
 
 const char *prong_step_name(int step)

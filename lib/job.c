@@ -152,7 +152,8 @@ static bool spec_ok(const struct prong_spec *s, bool forked)
 	       (!s->termseq || pr_termseq_check(s->termseq) == 0);
 }
 
-/* What pool and workers look at is at the block's beginning. */
+/* What pool and workers look at is at the block's beginning.  A time of centuries is none that
+ * the clock could be asked for. */
 static void take_terms(struct job *j, const struct prong_spec *s)
 {
 	j->tag = s->tag;
@@ -160,8 +161,8 @@ static void take_terms(struct job *j, const struct prong_spec *s)
 	j->arg = s->arg;
 	j->task = s->task;
 	j->task_len = s->task_len;
-	j->timeout_ms = s->timeout_ms;
-	j->backoff_ms = s->backoff_ms;
+	j->timeout_ms = s->timeout_ms < PR_MS_MAX ? s->timeout_ms : PR_MS_MAX;
+	j->backoff_ms = s->backoff_ms < PR_MS_MAX ? s->backoff_ms : PR_MS_MAX;
 	j->termseq = s->termseq;
 	j->tries = s->tries ? s->tries : 1;
 }

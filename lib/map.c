@@ -16,7 +16,8 @@
 
 enum {
 	CHUNK_NS = 500000, /* what a chunk should take */
-	LOOK_MS = 10       /* how often timeouts are looked at */
+	LOOK_MS = 10,      /* how often timeouts are looked at */
+	IDLE_MAX = 10      /* children in a row that end before they begin with an item */
 };
 
 /* With timeouts, who may end an item is decided in one word. */
@@ -46,6 +47,7 @@ struct child {
 	const struct work *w;
 	unsigned lane;
 	int64_t id; /* 0: none runs */
+	unsigned idle;
 };
 
 void *prong_shared(size_t size)
@@ -73,8 +75,10 @@ static void begin_timed(struct lane *l)
 static void end_timed(struct lane *l)
 {
 	int at_work = AT_WORK;
-	while (!atomic_compare_exchange_strong(&l->token, &at_work, AT_REST))
-		pause();
+	while (!atomic_compare_exchange_strong(&l->token, &at_work, AT_REST)) {
+		at_work = AT_WORK;
+		pause(); /* for the SIGKILL */
+	}
 }
 
 static void do_chunk(const struct work *w, struct lane *l, size_t i, size_t end)
@@ -152,12 +156,13 @@ static int lane_over(struct prong *p, struct child *ch, const struct prong_resul
 	if (r->how == PRONG_NOTSTARTED)
 		return -r->status;
 	size_t at = atomic_load(&l->at);
+	ch->idle = atomic_load(&l->busy) ? 0 : ch->idle + 1;
 	if (atomic_load(&l->busy) && w->status[at] == PRONG_ITEM_UNDONE)
 		w->status[at] = (unsigned char)(PRONG_ITEM_DIED +
 		                                (r->how == PRONG_SIGNALED ? r->status & 63 : 0));
 	if (!atomic_load(&l->busy) && atomic_load(&w->c->next) >= w->m.n)
 		return 0;
-	return start_lane(p, ch);
+	return ch->idle < IDLE_MAX ? start_lane(p, ch) : -EAGAIN;
 }
 
 static void look_at_time(struct prong *p, const struct work *w, struct child *children)
@@ -274,6 +279,7 @@ int64_t prong_map(const struct prong_map *map)
 	if (!map || map->size < offsetof(struct prong_map, timeout_ms) || map->size > sizeof w.m)
 		return -EINVAL;
 	memcpy(&w.m, map, map->size);
+	w.m.timeout_ms = w.m.timeout_ms < PR_MS_MAX ? w.m.timeout_ms : PR_MS_MAX;
 	if (!map_ok(&w.m))
 		return -EINVAL;
 	if (!w.m.n)

@@ -25,9 +25,13 @@ static struct slot *slot_new(unsigned number)
 	return s;
 }
 
+enum { JOBS_MAX = 1 << 22 }; /* no system has more processes */
+
 /* Limit and storage change together. */
 static int grow(struct prong *p, unsigned jobs)
 {
+	if (jobs > JOBS_MAX)
+		return -EINVAL;
 	struct slot **v = realloc(p->slots, jobs * sizeof *v);
 	if (!v)
 		return -ENOMEM;

@@ -11,6 +11,7 @@
 #define container_of(p, type, member) ((type *)(void *)((char *)(p) - offsetof(type, member)))
 #define PR_NEVER INT64_MAX
 #define PR_MS INT64_C(1000000) /* nanoseconds */
+#define PR_MS_MAX (INT64_MAX / PR_MS / 4)
 
 struct prong;
 struct slot;

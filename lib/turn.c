@@ -385,6 +385,8 @@ int prong_wait(struct prong *p, const struct prong_event **ev, int timeout_ms)
 	struct fired f;
 	if (pr_forked(p))
 		return -EPERM;
+	if (!ev)
+		return -EINVAL;
 	retire(p);
 	if (p->crew && !p->hungry && !p->cancelled.head && pr_crew_next(p, &f)) {
 		*ev = &p->event;
