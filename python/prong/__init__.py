@@ -18,6 +18,7 @@ _HOME = {
     "CommandResult": "_command", "CommandFailed": "_command",
     "fork": "_fork", "wait_all": "_fork", "Child": "_fork",
     "Future": "_executor",
+    "template": "_template", "freeze": "_template", "Template": "_template",
 }
 __all__ = sorted(_HOME)
 __version__ = "0.1.0"

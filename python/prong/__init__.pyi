@@ -9,5 +9,6 @@ from ._executor import Executor as Executor, Future as Future
 from ._fork import Child as Child, fork as fork, wait_all as wait_all
 from ._map import imap as imap, imap_unordered as imap_unordered, map as map, starmap as starmap
 from ._pool import Pool as Pool
+from ._template import Template as Template, freeze as freeze, template as template
 
 __version__: str

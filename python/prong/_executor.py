@@ -21,10 +21,9 @@ import _prong
 
 from . import _errors
 from ._cpus import cpus
-from ._map import BAD, DEATHS_MAX, DIED, ENDED, ERROR, INIT_FAILED, RESULT, check_seconds, rss_kb
-from ._worker import Entry, describe
+from ._map import BAD, DEATHS_MAX, DIED, ENDED, ERROR, INIT_FAILED, RESULT, UNREADABLE, check_seconds, engine_options, rss_kb
+from ._worker import Entry, describe, template
 
-UNREADABLE = 7
 SPIN_US = 50
 PENDING, RUNNING, FINISHED = _base.PENDING, _base.RUNNING, _base.FINISHED
 
@@ -134,7 +133,8 @@ class _State:
         self.jobs = jobs
         self.entry = entry
         self.timeout = timeout
-        self.eng = _prong.Engine(jobs, entry, (), 0, flags, 0)
+        self.template = t = template()
+        self.eng = _prong.Engine(jobs, entry, (), 0, flags, 0, **engine_options(t, entry, None))
         self.eng.timeout = timeout
         self.eng.max_tasks = max_tasks
         self.eng.max_rss_kb = max_rss
@@ -161,7 +161,7 @@ class _State:
         self.futures[f._id] = f
         standing = True
         try:
-            self.eng.call(f._id, call)
+            self.eng.call(f._id, call if self.template is None else self.template.call(*call))
         except BaseException as e:
             standing = self._submit_unpicklable(f, call, e)
         live = self.eng.live
@@ -201,14 +201,25 @@ class _State:
                 if f is None:
                     self.to_fork.popleft()
                     continue
-                self.entry.singles = {index: f._call or ()}
                 try:
-                    if not self.eng.fork_task(index):
+                    if not self._fork_one(index, f._call or ()):
                         break
                     self.to_fork.popleft()
                     self.ready.extend(self._fork_now())
                 finally:
                     self.entry.singles = {}
+
+    def _fork_one(self, index: int, call: tuple[Any, ...]) -> bool:
+        self.entry.singles = {index: call}
+        if self.template is None:
+            return bool(self.eng.fork_task(index))
+        try:
+            payload = self.template.payload(self.entry, single=True)
+        except Exception as e:
+            f = self.futures.pop(index)
+            self._finish(f, f.set_exception, e)
+            return True
+        return bool(self.eng.fork_task(index, payload))
 
     def _fork_now(self) -> list[Any]:
         import gc

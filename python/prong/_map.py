@@ -9,13 +9,13 @@ from itertools import islice
 import _prong
 
 from ._cpus import cpus
-from ._worker import Entry, describe, read_all
+from ._worker import Entry, describe, read_all, template
 
 TYPE_CHECKING = False  # typing itself costs 5 ms
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterable, Iterator
 
-RESULT, ERROR, DIED, INIT_FAILED, BAD, COMMAND, ENDED = range(7)
+RESULT, ERROR, DIED, INIT_FAILED, BAD, COMMAND, ENDED, UNREADABLE = range(8)
 
 LOOKAHEAD_SEQUENCE = 1024
 LOOKAHEAD_PER_JOB = 8
@@ -75,6 +75,25 @@ def rss_kb(value: Any) -> int:
     return max(1, int(value) // 1024)
 
 
+class Pickled:
+    """On its way it becomes what was pickled."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        import pickle
+
+        return pickle.loads, (self.data,)
+
+
+def engine_options(t: Any, entry: Entry, captures: Any) -> dict[str, Any]:
+    """Of an engine whose workers the template forks."""
+    if t is None:
+        return {}
+    return {"template": t.fileno(), "payload": t.payload(entry), "std": captures}
+
+
 class Run:
     """One call of map and its kin: an engine, and what is known of its tasks."""
 
@@ -128,12 +147,16 @@ class Run:
         self.args: dict[int, Any] = {}
         self.early_deaths = 0
         self.total: int | None = None
+        self.sized: int | None = None
         self.source: Iterator[Any] | None = None
+        self.forks: list[int] = []
+        self.template = template()
         self.seqs: tuple[Any, ...] = ()
         self.star = star or len(iterables) > 1
         self._set_inputs(iterables)
-        if self.total is not None:
-            self.jobs = max(1, min(self.jobs, self.total))
+        size = self.total if self.total is not None else self.sized
+        if size is not None:
+            self.jobs = max(1, min(self.jobs, size))
         self.captures = self._capture_files() if capture else None
         if blas_threads == "auto":
             blas_threads = max(1, cpus() // self.jobs)
@@ -156,7 +179,12 @@ class Run:
 
     def _set_inputs(self, iterables: tuple[Any, ...]) -> None:
         seqs = [indexable(it) for it in iterables]
-        if all(s is not None for s in seqs):
+        if self.template is not None:
+            # its workers do not know them: they are sent
+            known = [len(it) for it in iterables if hasattr(it, "__len__")]
+            self.sized = min(known) if len(known) == len(iterables) else None
+            self.source = zip(*iterables) if len(iterables) > 1 else iter(iterables[0])
+        elif all(s is not None for s in seqs):
             self.seqs = tuple(seqs)
             self.total = min(len(s) for s in seqs)
         else:
@@ -177,7 +205,8 @@ class Run:
 
     def _capture_files(self) -> list[tuple[int, int]]:
         flags = os.MFD_CLOEXEC
-        return [(os.memfd_create("out", flags), os.memfd_create("err", flags)) for _ in range(self.jobs)]
+        n = self.jobs if self.source is None else 2 * self.jobs
+        return [(os.memfd_create("out", flags), os.memfd_create("err", flags)) for _ in range(n)]
 
     # ---- the engine ----
 
@@ -192,9 +221,13 @@ class Run:
         if autoquit:
             flags |= _prong.AUTOQUIT
         if self.source is not None:
-            flags |= _prong.FLUSH
+            flags |= _prong.FLUSH | _prong.FORKS
+            self.entry.singles = self.args
         _prong.flush()
-        self.eng = _prong.Engine(self.jobs, self.entry, self.seqs, self.total or 0, flags, self.chunk)
+        self.eng = _prong.Engine(
+            self.jobs, self.entry, self.seqs, self.total or 0, flags, self.chunk,
+            **engine_options(self.template, self.entry, self.captures),
+        )
         self.eng.timeout = self.timeout
         self.eng.max_tasks = self.max_tasks
         self.eng.max_rss_kb = self.max_rss_kb
@@ -244,7 +277,7 @@ class Run:
         from . import _errors
 
         kind, i, what = ev
-        if kind == ERROR:
+        if kind in (ERROR, UNREADABLE):
             return _errors.unpack_error(what)
         if kind == BAD:
             return _errors.undecodable(what, i)
@@ -275,6 +308,10 @@ class Run:
             result = self._unpack(i, ev[2])
             error = result.error
             value = result
+        elif kind == UNREADABLE and self.template is None and i in self.args:
+            self.eng.done -= 1
+            self.forks.append(i)  # its class is newer than the worker
+            return None
         elif kind == INIT_FAILED:
             from ._errors import unpack_error
 
@@ -306,8 +343,32 @@ class Run:
         if self.source is None:
             self.eng.range(i, i + 1)
         else:
-            self.eng.put(i, self.args[i])
+            self._put(i, self.args[i])
         return True
+
+    def _put(self, i: int, item: Any) -> None:
+        """To a standing worker; an item that cannot be pickled gets a process of its own."""
+        t = self.template
+        if t is not None and t._index:
+            item = tuple(t.known(x) for x in item) if self.star and type(item) is tuple else t.known(item)
+        try:
+            return self.eng.put(i, item)
+        except Exception:
+            try:
+                import cloudpickle
+
+                return self.eng.put(i, Pickled(cloudpickle.dumps(item, 5)))
+            except Exception:
+                if t is None:
+                    self.forks.append(i)
+                    return None
+            raise
+
+    def _fork_some(self) -> None:
+        """The items that nothing could pickle, as many as may run."""
+        while self.forks and self.eng.fork_task(self.forks[0]):
+            del self.forks[0]
+            _prong.flush()
 
     def _outcome(self, value: Any, error: BaseException | None) -> Any:
         """What the caller gets in place i."""
@@ -377,7 +438,7 @@ class Run:
     # ---- imap ----
 
     def iterate(self, ordered: bool) -> Iterator[Any]:
-        bar = _bar(self.progress, self.total)
+        bar = _bar(self.progress, self.total if self.total is not None else self.sized)
         try:
             yield from self._iterate(ordered, bar)
         finally:
@@ -387,7 +448,7 @@ class Run:
 
     def _iterate(self, ordered: bool, bar: Any) -> Iterator[Any]:
         lazy = self.source is not None
-        window = self.lookahead or (LOOKAHEAD_PER_JOB * self.jobs if lazy else LOOKAHEAD_SEQUENCE)
+        window = self.lookahead or (LOOKAHEAD_PER_JOB * self.jobs if lazy and self.sized is None else LOOKAHEAD_SEQUENCE)
         ready: dict[int, Any] = {}
         given = sent = 0  # tasks handed to the caller (or skipped); handed to workers
         limit = 0
@@ -398,7 +459,7 @@ class Run:
             if self.source is not None and not exhausted:
                 for item in islice(self.source, max(0, window - (sent - given))):
                     self.args[sent] = item
-                    self.eng.put(sent, item)
+                    self._put(sent, item)
                     sent += 1
                     if self.eng.live < self.jobs and self.eng.live < sent - given:
                         self.start(1)
@@ -417,6 +478,7 @@ class Run:
             if not lazy and not self.total:
                 break
             if not ready or (ordered and given not in ready):
+                self._fork_some()
                 self._refill(sent - given)
                 self._keep(self.eng.poll(), ready, nothing)
                 if bar is not None:

@@ -11,12 +11,12 @@ import _prong
 
 from ._cpus import cpus
 from ._errors import TaskResult
-from ._map import Run, check_jobs
+from ._map import Run, check_jobs, engine_options
 from ._worker import Entry
 
 
 class _PoolEntry(Entry):
-    calls: dict[int, tuple[Any, ...]]
+    calls: dict[int, tuple[Any, ...]] = {}
 
     def single(self, index: int) -> Any:
         call = self.calls[index]
@@ -73,7 +73,9 @@ class Pool:
                                  initargs=tuple(initargs), captures=captures,
                                  blas_threads=blas_threads)  # type: ignore[arg-type]
         flags = _prong.FORKS | (0 if capture else _prong.TEE) | (_prong.TIMED if timeout else 0)
-        self._eng = run.eng = _prong.Engine(self.jobs, self._entry, (), 0, flags, 0)
+        self._eng = run.eng = _prong.Engine(
+            self.jobs, self._entry, (), 0, flags, 0, **engine_options(run.template, self._entry, captures)
+        )
         self._eng.timeout = run.timeout
         self._calls: dict[int, tuple[Any, ...]] = {}
         self._waiting: deque[int] = deque()
@@ -122,12 +124,24 @@ class Pool:
             self._entry.calls = {index: self._calls[index]}
             _prong.flush()
             try:
-                if not self._eng.fork_task(index):
+                if not self._fork(index):
                     return
                 self._waiting.popleft()
                 self._take(self._eng.poll(0))
             finally:
                 self._entry.calls = {}
+
+    def _fork(self, index: int) -> bool:
+        t = self._run.template
+        if t is None:
+            return bool(self._eng.fork_task(index))
+        try:
+            payload = t.payload(self._entry, single=True)
+        except Exception as e:
+            call = self._calls.pop(index)
+            self._ended.append(TaskResult(index, None, e))
+            return bool(call)
+        return bool(self._eng.fork_task(index, payload))
 
     def _take(self, events: list[Any]) -> None:
         from ._map import INIT_FAILED

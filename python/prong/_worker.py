@@ -31,6 +31,12 @@ def _own(tb: Any) -> Any:
     return tb
 
 
+def template() -> Any:
+    """The process that forks workers for us, or None.  See _template."""
+    module = sys.modules.get("prong._template")
+    return module.current() if module is not None else None
+
+
 def pack_error(exc: BaseException) -> tuple[str, bytes | None, str, str]:
     """(traceback, pickle or None, type name, text).  The pickle is known to load again."""
     import pickle
@@ -159,11 +165,17 @@ class Entry:
         self.blas_threads = blas_threads
         self.captures = captures
         self.capture: tuple[int, int] | None = None
+        self.captured = captures is not None
+        self.singles: dict[int, Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """To a worker of the template, whose stdout and stderr are the files of capture=True."""
+        return {**self.__dict__, "captures": None}
 
     @property
     def measured(self) -> bool:
         """The loop sends more than the value."""
-        return self.details or self.captures is not None
+        return self.details or self.captured
 
     @property
     def indexed(self) -> bool:
@@ -181,6 +193,8 @@ class Entry:
             self.capture = self.captures[index]
             for fd, to in zip(self.capture, (1, 2)):
                 os.dup2(fd, to)
+        elif self.captured:
+            self.capture = (1, 2)
         if self.initializer is not None:
             self.initialize()
         if self.indexed:
@@ -230,6 +244,12 @@ class Entry:
         return (value, error, wall, cpu, after.ru_maxrss * 1024, out, err, os.getpid())
 
     # ---- called by the loop ----
+
+    def single(self, index: int) -> Any:
+        """In a process forked for this task alone."""
+        item = self.singles[index]
+        self.singles = {}
+        return self.run(index, item) if self.indexed else self._call(item)
 
     def error(self, exc: BaseException) -> tuple[str, bytes | None, str, str]:
         return pack_error(exc)

@@ -201,6 +201,7 @@ static int rescue_range(struct engine *e, struct worker *w, uint64_t cur, bool a
 static int bury(struct engine *e, struct worker *w, const struct prong_result *r,
                 PyObject *events, PyObject *sink)
 {
+	template_bury(w);
 	PyObject *cert = certificate(r, w);
 	int64_t job = w->job;
 	int bad = cert ? 0 : -1;
@@ -367,7 +368,7 @@ static struct worker *worker_of(struct engine *e, const void *tag)
 }
 
 /* stderr of a worker: pass it on, remember the end. */
-static void remember(struct worker *w, const char *p, size_t n)
+void worker_remember(struct worker *w, const char *p, size_t n)
 {
 	for (size_t off = 0; off < n;) {
 		ssize_t k = write(2, p + off, n - off);
@@ -397,7 +398,9 @@ static int pool_event(struct engine *e, const struct prong_event *ev, PyObject *
 	if (ev->type == PRONG_STARTED)
 		w->pid = ev->result->pid;
 	else if (ev->type == PRONG_OUTPUT)
-		remember(w, ev->data, ev->len);
+		worker_remember(w, ev->data, ev->len);
+	else if (ev->type == PRONG_READY)
+		template_read(w);
 	else if (ev->type == PRONG_DONE)
 		return bury(e, w, ev->result, events, sink);
 	return 0;

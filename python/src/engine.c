@@ -73,7 +73,12 @@ static void *shared(size_t n)
 
 static int open_shared(struct engine *e)
 {
-	e->common = shared(sizeof *e->common);
+	void *common = NULL;
+	if (e->template_fd < 0)
+		common = shared(sizeof *e->common);
+	else if ((e->common_fd = template_share(sizeof *e->common, &common)) < 0)
+		return engine_oserror(e->common_fd);
+	e->common = common;
 	e->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	e->nworkers = e->flags & ENGINE_FORKS ? 2 * e->nseats : e->nseats;
 	e->workers = PyMem_Calloc(e->nworkers, sizeof *e->workers);
@@ -87,6 +92,7 @@ static int open_shared(struct engine *e)
 	for (unsigned i = 0; i < e->nworkers; i++) {
 		e->workers[i].eng = e;
 		e->workers[i].index = i;
+		template_none(&e->workers[i]);
 	}
 	return 0;
 }
@@ -96,6 +102,10 @@ static int open_pool(struct engine *e)
 	struct prong_options o = { .size = sizeof o, .jobs = e->nworkers, .fork = fork_python,
 		                   .termseq = "KILL,20" };
 	int r = guard_open();
+	if (e->template_fd >= 0) {
+		o.fork = template_fork;
+		o.fork_arg = e;
+	}
 	if (r == 0)
 		r = prong_open(&e->pool, &o);
 	if (r == 0)
@@ -107,20 +117,25 @@ static int open_pool(struct engine *e)
 
 static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 {
-	static char *names[] = { "jobs", "entry", "seqs", "total", "flags", "chunk", NULL };
+	static char *names[] = { "jobs", "entry", "seqs", "total", "flags", "chunk",
+		                 "template", "payload", "std", NULL };
 	unsigned jobs = 1, flags = 0;
 	unsigned long long total = 0;
 	long long chunk = 0;
-	PyObject *entry = Py_None, *seqs = NULL;
-	if (!PyArg_ParseTupleAndKeywords(args, kw, "I|OO!KIL", names, &jobs, &entry, &PyTuple_Type,
-	                                 &seqs, &total, &flags, &chunk))
+	int template = -1;
+	PyObject *entry = Py_None, *seqs = NULL, *payload = NULL, *std = Py_None;
+	if (!PyArg_ParseTupleAndKeywords(args, kw, "I|OO!KILiSO", names, &jobs, &entry,
+	                                 &PyTuple_Type, &seqs, &total, &flags, &chunk, &template,
+	                                 &payload, &std))
 		return NULL;
 	if (!jobs)
 		return PyErr_Format(PyExc_ValueError, "jobs must be at least 1");
 	struct engine *e = (struct engine *)PyType_GenericAlloc(type, 0);
 	if (!e)
 		return NULL;
-	e->bell = e->pool_fd = -1;
+	e->bell = e->pool_fd = e->common_fd = e->payload_fd = -1;
+	e->template_fd = template;
+	e->std = std != Py_None ? Py_NewRef(std) : NULL;
 	e->owner = getpid();
 	e->nseats = jobs;
 	e->flags = flags;
@@ -130,7 +145,9 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 	e->spin_good = true;
 	e->entry = Py_NewRef(entry);
 	e->seqs = seqs ? Py_NewRef(seqs) : NULL;
-	if (open_shared(e) != 0 || open_pool(e) != 0) {
+	if (payload && (e->payload_fd = template_payload(payload)) < 0)
+		engine_oserror(e->payload_fd);
+	if (PyErr_Occurred() || open_shared(e) != 0 || open_pool(e) != 0) {
 		Py_DECREF(e);
 		return NULL;
 	}
@@ -146,6 +163,8 @@ static void msg_free(struct msg *m)
 
 static void worker_unmap(struct worker *w)
 {
+	if (w->eng->template_fd >= 0)
+		template_unmap(w);
 	ring_unmap(&w->req);
 	ring_unmap(&w->rep);
 	if (w->ctl)
@@ -194,7 +213,11 @@ static void engine_shut(struct engine *e)
 	e->common = NULL;
 	if (e->bell >= 0)
 		close(e->bell);
-	e->bell = -1;
+	if (e->common_fd >= 0)
+		close(e->common_fd);
+	if (e->payload_fd >= 0)
+		close(e->payload_fd);
+	e->bell = e->common_fd = e->payload_fd = -1;
 }
 
 static PyObject *engine_close(PyObject *self, PyObject *no)
@@ -210,6 +233,7 @@ static int engine_traverse(PyObject *self, visitproc visit, void *arg)
 	Py_VISIT(Py_TYPE(self));
 	Py_VISIT(e->entry);
 	Py_VISIT(e->seqs);
+	Py_VISIT(e->std);
 	Py_VISIT(e->fn);
 	return 0;
 }
@@ -219,6 +243,7 @@ static int engine_clear(PyObject *self)
 	struct engine *e = (struct engine *)self;
 	Py_CLEAR(e->entry);
 	Py_CLEAR(e->seqs);
+	Py_CLEAR(e->std);
 	Py_CLEAR(e->fn);
 	return 0;
 }
@@ -252,23 +277,37 @@ int engine_check(struct engine *e)
 
 /* ---- starting workers ---- */
 
+static int worker_ring_map(struct ring *r, size_t size, bool keep)
+{
+	if (!keep)
+		return ring_map(r, size);
+	r->fd = ring_file(size);
+	return r->fd < 0 ? r->fd : ring_map_file(r, size, r->fd);
+}
+
 /* Threads in spin() look at every worker that has a ctl, without the GIL: it comes last. */
 static int worker_map(struct worker *w)
 {
 	if (w->ctl)
 		return 0;
-	struct ctl *ctl = shared(sizeof *ctl);
-	int r = ctl ? ring_map(&w->req, REQ_SIZE) : -errno;
+	bool keep = w->eng->template_fd >= 0;
+	void *ctl = NULL;
+	if (!keep)
+		ctl = shared(sizeof *w->ctl);
+	else if ((w->ctl_fd = template_share(sizeof *w->ctl, &ctl)) < 0)
+		return w->ctl_fd;
+	int r = ctl ? worker_ring_map(&w->req, REQ_SIZE, keep) : -errno;
 	if (r == 0)
-		r = ring_map(&w->rep, REP_SIZE);
+		r = worker_ring_map(&w->rep, REP_SIZE, keep);
 	if (r != 0) {
 		ring_unmap(&w->req);
 		if (ctl)
-			munmap(ctl, sizeof *ctl);
+			munmap(ctl, sizeof *w->ctl);
+		template_unmap(w);
 		return r;
 	}
-	w->req.pos = &ctl->req;
-	w->rep.pos = &ctl->rep;
+	w->req.pos = &((struct ctl *)ctl)->req;
+	w->rep.pos = &((struct ctl *)ctl)->rep;
 	w->ctl = ctl;
 	return 0;
 }
@@ -299,14 +338,20 @@ static int worker_start(struct engine *e, struct worker *w, bool single, uint64_
 	bool tee = e->flags & ENGINE_TEE;
 	if (engine_enter(e) != 0)
 		return -EBUSY; /* with an exception */
-	int64_t job = prong_submit(e->pool, PRONG_SPEC(.fn = worker_main, .arg = w, .tag = w,
+	if (e->template_fd >= 0) {
+		r = template_prepare(w, tee);
+		tee = false;
+	}
+	int64_t job = r != 0 ? r : prong_submit(e->pool, PRONG_SPEC(.fn = worker_main, .arg = w, .tag = w,
 		.out = { .how = PRONG_INHERIT }, .err = { .how = tee ? PRONG_PIPE : PRONG_INHERIT },
 		.flags = PRONG_NEW_SESSION));
 	if (job > 0)
 		w->job = job;
 	engine_leave(e);
-	if (job < 0)
+	if (job < 0) {
+		template_bury(w);
 		return (int)job;
+	}
 	if (single)
 		e->singles++;
 	else
@@ -334,20 +379,25 @@ static PyObject *engine_start(PyObject *self, PyObject *arg)
 	return PyLong_FromLong(started);
 }
 
-/* fork_task(id): a process for this task alone, which runs entry.single(id).  False: as many
- * tasks run as may. */
-static PyObject *engine_fork_task(PyObject *self, PyObject *arg)
+/* fork_task(id, payload): a process for this task alone, which runs entry.single(id).  False: as
+ * many tasks run as may.  payload: the template's process finds its entry in it. */
+static PyObject *engine_fork_task(PyObject *self, PyObject *args)
 {
 	struct engine *e = (struct engine *)self;
-	uint64_t id = PyLong_AsUnsignedLongLong(arg);
-	if (PyErr_Occurred() || engine_check(e) != 0)
+	unsigned long long id;
+	PyObject *payload = NULL;
+	if (!PyArg_ParseTuple(args, "K|S", &id, &payload) || engine_check(e) != 0)
 		return NULL;
 	if (engine_active(e) >= e->nseats)
 		Py_RETURN_FALSE;
 	for (unsigned i = e->nseats; i < e->nworkers; i++) {
 		if (e->workers[i].job)
 			continue;
-		int r = worker_start(e, &e->workers[i], true, id);
+		int r = payload ? template_payload(payload) : 0;
+		if (payload && r >= 0)
+			e->workers[i].payload_fd = r;
+		if (r >= 0)
+			r = worker_start(e, &e->workers[i], true, id);
 		if (r == 0)
 			Py_RETURN_TRUE;
 		engine_oserror(r);
@@ -524,7 +574,7 @@ static PyObject *engine_take(PyObject *self, PyObject *no)
 
 static PyMethodDef methods[] = {
 	{ "take", engine_take, METH_NOARGS, "take(): events that are there" },
-	{ "fork_task", engine_fork_task, METH_O, "fork_task(id): a process for this task" },
+	{ "fork_task", engine_fork_task, METH_VARARGS, "fork_task(id): a process for this task" },
 	{ "start", engine_start, METH_O, "start(n): start up to n more workers; how many began" },
 	{ "poll", engine_poll, METH_VARARGS, "poll(seconds=None, sink=None): the next events" },
 	{ "spin", engine_spin, METH_O, "spin(microseconds): has a reply arrived?" },

@@ -88,6 +88,9 @@ struct worker {
 	char tail[4096];    /* of stderr */
 	size_t ntail;
 	uint64_t last_reply; /* its id + 1 */
+	/* of the template only; -1: none */
+	int ctl_fd, payload_fd, err_rd, err_wr;
+	bool begun; /* the template has forked it */
 };
 
 enum kill_reason { KILL_NOT, KILL_TIMEOUT, KILL_CANCEL, KILL_RSS };
@@ -114,6 +117,9 @@ struct engine {
 	bool in_pool;            /* a thread is in libprong: its fork hooks may give the GIL away */
 	pthread_t inside;        /* which */
 	unsigned sleepers;       /* threads that look at the maps without the GIL */
+	int template_fd;         /* workers are forked by the template; -1: by us */
+	int common_fd, payload_fd; /* of the template only: what workers map; their entry, pickled */
+	PyObject *std;           /* the same: a pair (stdout, stderr) for each worker, or NULL */
 	struct msg *head, *last; /* waiting requests */
 	unsigned long long nqueued, ncommands, done;
 };
@@ -164,5 +170,17 @@ PyObject *engine_stop(PyObject *self, PyObject *id);
 PyObject *engine_wake(PyObject *self, PyObject *no);
 PyObject *engine_pids(PyObject *self, PyObject *no);
 extern PyMemberDef engine_members[];
+void worker_remember(struct worker *w, const char *p, size_t n); /* it wrote this to stderr */
+
+/* ---- template.c ---- */
+int template_share(size_t n, void **at);
+int template_payload(PyObject *bytes);
+void template_none(struct worker *w);
+int template_prepare(struct worker *w, bool tee);
+void template_read(struct worker *w);
+void template_bury(struct worker *w);
+void template_unmap(struct worker *w);
+pid_t template_fork(void *engine);
+PyObject *template_serve(PyObject *m, PyObject *args);
 
 #endif

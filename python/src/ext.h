@@ -28,8 +28,11 @@ struct ring {
 	struct ring_pos *pos;
 	unsigned char *data;
 	size_t size;
+	int fd; /* kept for workers of the template; else closed */
 };
-int ring_map(struct ring *r, size_t size); /* 0 or -errno; pos is the caller's to set */
+int ring_map(struct ring *r, size_t size); /* 0 or -errno; pos and fd are the caller's to set */
+int ring_file(size_t size); /* the same in two steps; a descriptor or -errno */
+int ring_map_file(struct ring *r, size_t size, int fd);
 void ring_unmap(struct ring *r);
 
 static inline unsigned char *ring_at(const struct ring *r, uint64_t pos)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 static int pipe_fd[2] = { -1, -1 };
+static int armed = -1; /* what we hang on, for those the template forks */
 
 /* In any child, also one of os.fork(): it must not keep the parent's pipe from closing. */
 static void in_child(void)
@@ -40,11 +41,12 @@ int guard_open(void)
 void guard_arm(void)
 {
 	char path[40];
-	snprintf(path, sizeof path, "/proc/self/fd/%d", pipe_fd[0]);
-	int fd = pipe_fd[0] >= 0 ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
-	if (pipe_fd[0] >= 0)
-		close(pipe_fd[0]);
-	pipe_fd[0] = -1;
+	int from = pipe_fd[0] >= 0 ? pipe_fd[0] : armed;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", from);
+	int fd = from >= 0 ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+	if (from >= 0)
+		close(from);
+	pipe_fd[0] = armed = -1;
 	if (fd < 0 || fcntl(fd, F_SETOWN, -getpgrp()) != 0 || fcntl(fd, F_SETSIG, SIGKILL) != 0 ||
 	    fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK) != 0) {
 		if (fd >= 0)
@@ -52,6 +54,7 @@ void guard_arm(void)
 		prctl(PR_SET_PDEATHSIG, SIGKILL); /* no /proc: the next best */
 		return;
 	}
+	armed = fd;
 	char c;
 	if (read(fd, &c, 1) == 0) /* it was gone before we were armed */
 		_exit(1);

@@ -71,6 +71,7 @@ static PyObject *mod_fork(PyObject *m, PyObject *no)
 static PyMethodDef methods[] = {
 	{ "flush", mod_flush, METH_NOARGS, "flush(): sys.stdout, sys.stderr, all of C's streams" },
 	{ "blas_limit", mod_blas_limit, METH_O, "blas_limit(n): threads of BLAS and OpenMP" },
+	{ "template_serve", template_serve, METH_VARARGS, "the template's life" },
 	{ "fork", mod_fork, METH_NOARGS, "fork(): 0 in the child, else its pid" },
 	{ NULL, NULL, 0, NULL }
 };

@@ -8,26 +8,40 @@
 #include <time.h>
 #include <unistd.h>
 
-int ring_map(struct ring *r, size_t size)
+int ring_file(size_t size)
 {
 	int fd = memfd_create("prong-ring", MFD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
+	if (fd < 0 || ftruncate(fd, (off_t)size) == 0)
+		return fd < 0 ? -errno : fd;
+	int e = -errno;
+	close(fd);
+	return e;
+}
+
+int ring_map_file(struct ring *r, size_t size, int fd)
+{
 	r->size = size;
 	r->data = NULL;
-	unsigned char *p = MAP_FAILED;
-	if (ftruncate(fd, (off_t)size) == 0)
-		p = mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char *p = mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int how = MAP_SHARED | MAP_FIXED, rw = PROT_READ | PROT_WRITE;
 	int e = 0;
 	if (p == MAP_FAILED || mmap(p, size, rw, how, fd, 0) == MAP_FAILED ||
 	    mmap(p + size, size, rw, how, fd, 0) == MAP_FAILED)
 		e = -errno;
-	close(fd);
 	if (e != 0 && p != MAP_FAILED)
 		munmap(p, 2 * size);
 	if (e == 0)
 		r->data = p;
+	return e;
+}
+
+int ring_map(struct ring *r, size_t size)
+{
+	int fd = ring_file(size);
+	if (fd < 0)
+		return fd;
+	int e = ring_map_file(r, size, fd);
+	close(fd);
 	return e;
 }
 
