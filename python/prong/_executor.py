@@ -22,7 +22,7 @@ import _prong
 from . import _errors
 from ._cpus import cpus
 from ._map import BAD, DEATHS_MAX, DIED, ENDED, ERROR, INIT_FAILED, RESULT, UNREADABLE, check_seconds, engine_options, rss_kb
-from ._worker import Entry, describe, template
+from ._worker import Entry, describe, template, warn_of_openmp
 
 SPIN_US = 50
 PENDING, RUNNING, FINISHED = _base.PENDING, _base.RUNNING, _base.FINISHED
@@ -228,7 +228,9 @@ class _State:
         _prong.flush()
         gc.freeze()
         try:
-            return self.eng.poll(0)
+            events = self.eng.poll(0)
+            warn_of_openmp(self.entry.blas_threads)
+            return events
         finally:
             if not frozen:
                 gc.unfreeze()

@@ -9,7 +9,7 @@ from itertools import islice
 import _prong
 
 from ._cpus import cpus
-from ._worker import Entry, describe, read_all, template
+from ._worker import Entry, describe, read_all, template, warn_of_openmp
 
 TYPE_CHECKING = False  # typing itself costs 5 ms
 if TYPE_CHECKING:
@@ -241,6 +241,7 @@ class Run:
         try:
             self.eng.start(n)
             self.first = self.eng.poll(0)
+            warn_of_openmp(self.entry.blas_threads)
         finally:
             if not frozen:
                 gc.unfreeze()

@@ -37,6 +37,25 @@ def template() -> Any:
     return module.current() if module is not None else None
 
 
+_warned = False
+
+
+def warn_of_openmp(threads: int | None) -> None:
+    """After a fork: if the program has used OpenMP, which workers can now use only alone."""
+    global _warned
+    if _warned or threads == 1 or not _prong.openmp_used():
+        return
+    _warned = True
+    import warnings
+
+    warnings.warn(
+        "this process has used OpenMP (libgomp) before the fork: workers can use one thread of it only; "
+        "call prong.template() before OpenMP is used, or set blas_threads=1",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+
+
 def pack_error(exc: BaseException) -> tuple[str, bytes | None, str, str]:
     """(traceback, pickle or None, type name, text).  The pickle is known to load again."""
     import pickle
@@ -187,8 +206,7 @@ class Entry:
         _line_buffered()
         _reseed_numpy()
         _renew_faulthandler()
-        if self.blas_threads:
-            _prong.blas_limit(self.blas_threads)
+        _prong.blas_limit(self.blas_threads or 0)
         if self.captures is not None:
             self.capture = self.captures[index]
             for fd, to in zip(self.capture, (1, 2)):

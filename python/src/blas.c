@@ -29,6 +29,9 @@ static int limit_one(struct dl_phdr_info *info, size_t size, void *data)
 	(void)size;
 	for (size_t i = 0; info->dlpi_name && i < sizeof names / sizeof *names; i++)
 		known |= strstr(info->dlpi_name, names[i]) != NULL;
+	bool gomp = known && strstr(info->dlpi_name, "libgomp");
+	if (!l->threads && !(gomp && openmp_used))
+		return 0;
 	void *lib = known ? dlopen(info->dlpi_name, RTLD_LAZY | RTLD_NOLOAD) : NULL;
 	if (!lib)
 		return 0;
@@ -37,7 +40,7 @@ static int limit_one(struct dl_phdr_info *info, size_t size, void *data)
 		void (*set)(int);
 		memcpy(&set, &sym, sizeof set);
 		if (sym) {
-			set(l->threads);
+			set(openmp_used && !strncmp(setters[i], "omp", 3) ? 1 : l->threads);
 			l->found++;
 		}
 	}
@@ -45,9 +48,10 @@ static int limit_one(struct dl_phdr_info *info, size_t size, void *data)
 	return 0;
 }
 
+/* 0: only GNU OpenMP, if more than one of its threads would hang. */
 int blas_limit(int threads)
 {
-	struct limit l = { .threads = threads > 0 ? threads : 1 };
+	struct limit l = { .threads = threads > 0 ? threads : 0 };
 	dl_iterate_phdr(limit_one, &l);
 	return l.found;
 }

@@ -20,6 +20,7 @@ static pid_t fork_python(void *arg)
 {
 	(void)arg;
 	PyOS_BeforeFork();
+	quiet_fork();
 	pid_t pid = fork();
 	int err = errno;
 	if (pid == 0)

@@ -140,6 +140,10 @@ int worker_main(void *worker, int result_fd); /* libprong's spec.fn */
 int guard_open(void);  /* in the parent, before forking; 0 or -errno */
 void guard_arm(void);  /* in the worker: SIGKILL to its group when the parent is gone */
 
+/* ---- quiet.c: other threads at a fork ---- */
+extern bool openmp_used; /* GNU OpenMP had threads: more than one cannot be used in a child */
+void quiet_fork(void);
+
 /* ---- blas.c ---- */
 int blas_limit(int threads); /* of the libraries loaded now; how many listened */
 

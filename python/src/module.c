@@ -44,6 +44,12 @@ static PyObject *mod_blas_limit(PyObject *m, PyObject *arg)
 	return n == -1 && PyErr_Occurred() ? NULL : PyLong_FromLong(blas_limit((int)n));
 }
 
+static PyObject *mod_openmp_used(PyObject *m, PyObject *no)
+{
+	(void)m, (void)no;
+	return PyBool_FromLong(openmp_used);
+}
+
 /* fork(): as os.fork(), without its warning; the child is a group of its own, and killed when
  * we die. */
 static PyObject *mod_fork(PyObject *m, PyObject *no)
@@ -55,6 +61,7 @@ static PyObject *mod_fork(PyObject *m, PyObject *no)
 		return NULL;
 	}
 	PyOS_BeforeFork();
+	quiet_fork();
 	pid_t pid = fork();
 	int err = errno;
 	if (pid == 0) {
@@ -72,6 +79,7 @@ static PyMethodDef methods[] = {
 	{ "flush", mod_flush, METH_NOARGS, "flush(): sys.stdout, sys.stderr, all of C's streams" },
 	{ "blas_limit", mod_blas_limit, METH_O, "blas_limit(n): threads of BLAS and OpenMP" },
 	{ "template_serve", template_serve, METH_VARARGS, "the template's life" },
+	{ "openmp_used", mod_openmp_used, METH_NOARGS, "openmp_used(): before a fork, by us" },
 	{ "fork", mod_fork, METH_NOARGS, "fork(): 0 in the child, else its pid" },
 	{ NULL, NULL, 0, NULL }
 };
