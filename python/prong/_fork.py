@@ -95,6 +95,8 @@ class Child:
     def kill(self, sig: int = signal.SIGKILL) -> None:
         """Send a signal to it and to what it has started."""
         if self._end is None and self.poll() is None:
+            if sig == signal.SIGKILL:
+                _prong.sweep(self.pid)
             os.killpg(self.pid, sig)
             self._sent = sig
 

@@ -429,8 +429,11 @@ void engine_kill_due(struct engine *e)
 {
 	for (unsigned i = 0; e->pool && i < e->nworkers; i++) {
 		struct worker *w = &e->workers[i];
-		if (w->kill_due && w->job)
-			w->kill_due = prong_signal(e->pool, w->job, SIGKILL) != 0;
+		if (!w->kill_due || !w->job)
+			continue;
+		if (w->pid > 0)
+			sweep_worker(w->pid);
+		w->kill_due = prong_signal(e->pool, w->job, SIGKILL) != 0;
 	}
 }
 

@@ -199,6 +199,9 @@ static void engine_shut(struct engine *e)
 	wait_for_sleepers(e);
 	if (e->owner != getpid())
 		pool = NULL; /* a copy in a child: its descriptors are not worth the risk */
+	for (unsigned i = 0; pool && e->workers && i < e->nworkers; i++)
+		if (e->workers[i].job && e->workers[i].pid > 0)
+			sweep_worker(e->workers[i].pid);
 	prong_close(pool);
 	for (unsigned i = 0; e->workers && i < e->nworkers; i++)
 		worker_unmap(&e->workers[i]);

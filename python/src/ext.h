@@ -138,7 +138,11 @@ int worker_main(void *worker, int result_fd); /* libprong's spec.fn */
 
 /* ---- guard.c: no worker outlives its parent ---- */
 int guard_open(void);  /* in the parent, before forking; 0 or -errno */
-void guard_arm(void);  /* in the worker: SIGKILL to its group when the parent is gone */
+void guard_arm(void);  /* in the worker: it and all below it end when the parent is gone */
+
+/* ---- sweep.c: what a worker has started ---- */
+void sweep_worker(pid_t pid);  /* end it; the worker then stands still, to be killed */
+void sweep_and_die(int sig);   /* a signal handler: end it, and us */
 
 /* ---- quiet.c: other threads at a fork ---- */
 extern bool openmp_used; /* GNU OpenMP had threads: more than one cannot be used in a child */

@@ -44,6 +44,16 @@ static PyObject *mod_blas_limit(PyObject *m, PyObject *arg)
 	return n == -1 && PyErr_Occurred() ? NULL : PyLong_FromLong(blas_limit((int)n));
 }
 
+static PyObject *mod_sweep(PyObject *m, PyObject *arg)
+{
+	(void)m;
+	long pid = PyLong_AsLong(arg);
+	if (PyErr_Occurred())
+		return NULL;
+	sweep_worker((pid_t)pid);
+	Py_RETURN_NONE;
+}
+
 static PyObject *mod_openmp_used(PyObject *m, PyObject *no)
 {
 	(void)m, (void)no;
@@ -80,6 +90,7 @@ static PyMethodDef methods[] = {
 	{ "blas_limit", mod_blas_limit, METH_O, "blas_limit(n): threads of BLAS and OpenMP" },
 	{ "template_serve", template_serve, METH_VARARGS, "the template's life" },
 	{ "openmp_used", mod_openmp_used, METH_NOARGS, "openmp_used(): before a fork, by us" },
+	{ "sweep", mod_sweep, METH_O, "sweep(pid): end what a child of fork() has started" },
 	{ "fork", mod_fork, METH_NOARGS, "fork(): 0 in the child, else its pid" },
 	{ NULL, NULL, 0, NULL }
 };
