@@ -39,6 +39,19 @@ _INSTEAD = {
     "Pipe": "use multiprocessing.Pipe()",
     "Process": "use prong.fork(), or prong.Executor().submit()",
     "ProcessPoolExecutor": "it is called prong.Executor here",
+    "ThreadPoolExecutor": "prong runs processes; for threads use concurrent.futures",
+    "cpu_count": "use prong.cpus(), which heeds affinity and the container's quota",
+    "process_cpu_count": "use prong.cpus(), which heeds affinity and the container's quota",
+    "get_context": "prong's workers are always forked",
+    "set_start_method": "prong's workers are always forked",
+    "set_forkserver_preload": "use prong.template()",
+    "current_process": "use multiprocessing.current_process()",
+    "active_children": "see `running` of prong.Pool, and prong.wait_all() for prong.fork()",
+    "Parallel": "use prong.map(), or the joblib backend: import prong.joblib",
+    "delayed": "use prong.map(), or the joblib backend: import prong.joblib",
+    "ProcessPool": "use prong.Executor(), whose futures can be cancelled and have a time limit",
+    "WorkerPool": "use prong.map(), prong.imap() or prong.Executor()",
+    "shared_memory": "workers inherit memory; to write to it use multiprocessing.shared_memory or prong's results",
 }
 
 

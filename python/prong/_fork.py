@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import deque
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +20,7 @@ from ._map import check_jobs
 from ._worker import Entry
 
 _running: dict[int, Child] = {}
+_started: deque[Child] = deque(maxlen=100_000)  # since wait_all()
 
 
 class Child:
@@ -54,11 +56,13 @@ class Child:
             self.in_child = True
             self.pid = os.getpid()
             _running.clear()
+            _started.clear()
             Entry(None)(0)
             return self
         self.pid = pid
         self._fd = os.pidfd_open(pid)
         _running[pid] = self
+        _started.append(self)
         return self
 
     def __exit__(
@@ -128,16 +132,18 @@ def _wait_any(timeout: float | None) -> None:
 
 
 def wait_all(timeout: float | None = None) -> list[Certificate]:
-    """Wait for all children of fork(), and return how they ended, in the order of their start.
-    With a timeout in seconds, those that have ended by then."""
-    children = list(_running.values())
+    """Wait for all children of fork() since the last wait_all(), and return how they ended, in
+    the order of their start.  With a timeout in seconds, those that have ended by then."""
     until = None if timeout is None else time.monotonic() + timeout
     while _running:
         left = None if until is None else max(0.0, until - time.monotonic())
         _wait_any(left)
         if left == 0:
             break
-    return [c._end for c in children if c._end is not None]
+    ended = [c._end for c in _started if c._end is not None]
+    _started.clear()
+    _started.extend(_running.values())
+    return ended
 
 
 def _wait_for_all() -> None:

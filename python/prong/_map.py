@@ -38,13 +38,29 @@ def indexable(it: Any) -> Any:
     return None
 
 
+CO_COROUTINE = 0x80
+ELSEWHERE = {
+    "chunksize": "chunk", "processes": "jobs", "n_jobs": "jobs", "max_workers": "jobs", "workers": "jobs",
+    "nproc": "jobs", "maxtasksperchild": "max_tasks_per_worker", "max_tasks_per_child": "max_tasks_per_worker",
+    "buffersize": "lookahead", "worker_lifespan": "max_tasks_per_worker", "progress_bar": "progress",
+    "return_exceptions": "on_error='return'",
+}
+
+
+def unknown_option(name: str) -> str:
+    """For a TypeError."""
+    here = ELSEWHERE.get(name)
+    return f"there is no option {name!r}" + (f": it is called {here} here" if here else "")
+
+
 def check_jobs(jobs: Any) -> int:
     if jobs is None:
         return cpus()
     if isinstance(jobs, bool) or not hasattr(jobs, "__index__"):
         raise TypeError(f"jobs must be a whole number or None, not {describe(jobs)}")
     if jobs < 1:
-        raise ValueError(f"jobs must be at least 1, not {jobs}")
+        hint = "; None means all CPUs" if jobs == -1 else ""
+        raise ValueError(f"jobs must be at least 1, not {jobs}{hint}")
     return int(jobs)
 
 
@@ -118,11 +134,16 @@ class Run:
         max_rss: int | str | None = None,
         blas_threads: int | str | None = "auto",
         lookahead: int | None = None,
+        **unknown: Any,
     ) -> None:
+        if unknown:
+            raise TypeError(unknown_option(next(iter(unknown))))
         if not callable(fn):
             raise TypeError(f"the function is not callable: {describe(fn)}")
         if not iterables:
             raise TypeError("nothing to map over: give at least one iterable")
+        if getattr(getattr(fn, "__code__", None), "co_flags", 0) & CO_COROUTINE:
+            raise TypeError("the function is async, and workers have no event loop: map one that calls asyncio.run()")
         for name, value in (("initializer", initializer),):
             if value is not None and not callable(value):
                 raise TypeError(f"{name} must be callable")

@@ -11,7 +11,7 @@ import _prong
 
 from ._cpus import cpus
 from ._errors import TaskResult
-from ._map import Run, check_jobs, engine_options
+from ._map import Run, check_jobs, engine_options, unknown_option
 from ._worker import Entry
 
 
@@ -22,6 +22,12 @@ class _PoolEntry(Entry):
         call = self.calls[index]
         self.calls = {}
         return self.run(index, call)
+
+
+_FACE = "use prong.multiprocessing.Pool, which has multiprocessing's methods"
+_ELSEWHERE = {name: _FACE for name in ("apply", "apply_async", "map_async", "starmap_async")} | {
+    name: f"use prong.{name}(), or {_FACE.removeprefix('use ')}" for name in ("map", "imap", "imap_unordered", "starmap")
+} | {"join": "close() waits for all tasks", "shutdown": "use close(), or terminate()", "schedule": "use submit()"}
 
 
 class Pool:
@@ -55,7 +61,10 @@ class Pool:
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         blas_threads: int | str | None = "auto",
+        **unknown: Any,
     ) -> None:
+        if unknown:
+            raise TypeError(unknown_option(next(iter(unknown))))
         self.jobs = check_jobs(jobs)
         run = Run.__new__(Run)  # its way of making results of events
         Run.__init__(run, _unused, ([],), False, timeout=timeout, retries=retries, seed=seed,
@@ -117,6 +126,10 @@ class Pool:
         self._run.attempts[index] = n + 1
         self._waiting.appendleft(index)
         return True
+
+    def __getattr__(self, name: str) -> Any:
+        where = _ELSEWHERE.get(name)
+        raise AttributeError(f"prong.Pool has no {name}" + (f": {where}" if where else ""), name=name, obj=self)
 
     def _start(self) -> None:
         while self._waiting:
