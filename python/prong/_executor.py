@@ -22,7 +22,7 @@ import _prong
 from . import _errors
 from ._cpus import cpus
 from ._map import BAD, DEATHS_MAX, DIED, ENDED, ERROR, INIT_FAILED, RESULT, UNREADABLE, check_seconds, engine_options, rss_kb
-from ._worker import Entry, describe, template, warn_of_openmp
+from ._worker import Entry, describe, show_initialized, template, warn_of_openmp
 
 SPIN_US = 50
 PENDING, RUNNING, FINISHED = _base.PENDING, _base.RUNNING, _base.FINISHED
@@ -107,6 +107,7 @@ class _CallEntry(Entry):
                     _base.LOGGER.critical("Exception in initializer:", exc_info=True)
                 raise
 
+        initializer.__wrapped__ = call  # type: ignore[attr-defined]
         self.initializer = initializer
         super().initialize()
 
@@ -121,6 +122,9 @@ def _load_and_call(data: bytes) -> Any:
     import pickle
 
     f, args, kwargs = pickle.loads(data)
+    show_initialized(f)
+    for value in (*getattr(f, "args", ()), *args):
+        show_initialized(value)
     return f(*args, **kwargs)
 
 

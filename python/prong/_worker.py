@@ -160,6 +160,18 @@ def _orderly_end() -> None:
         util._exit_function()
 
 
+_initialized: dict[str, Any] = {}  # globals that the initializer has set
+
+
+def show_initialized(f: object) -> None:
+    """A function that cloudpickle brought has copies of its module's globals, of the parent's."""
+    if not _initialized or not hasattr(f, "__globals__") or f.__module__ != _initialized["__name__"]:
+        return
+    own = sys.modules.get(f.__module__)
+    if own is None or f.__globals__ is not vars(own):
+        f.__globals__.update(_initialized)
+
+
 class Entry:
     """Called in each new worker; gives the function its loop calls."""
 
@@ -221,11 +233,15 @@ class Entry:
 
     def initialize(self) -> None:
         assert self.initializer is not None
+        known = getattr(getattr(self.initializer, "__wrapped__", self.initializer), "__globals__", {})
+        before = dict(known)
         try:
             self.initializer(*self.initargs)
         except Exception:
             _orderly_end()
             raise
+        _initialized.update((k, v) for k, v in known.items() if k not in before or before[k] is not v)
+        _initialized.setdefault("__name__", known.get("__name__"))
 
     def run(self, index: int, item: Any) -> Any:
         if self.seed is not None:

@@ -22,6 +22,14 @@ from ._executor import Executor, Worker
 __all__ = ["AsyncResult", "MaybeEncodingError", "Pool", "TimeoutError"]
 
 
+def __getattr__(name: str) -> Any:
+    import multiprocessing
+
+    if not name.startswith("_") and hasattr(multiprocessing, name):
+        raise AttributeError(f"prong.multiprocessing has no {name}: use multiprocessing.{name}, which works in its workers")
+    raise AttributeError(f"module 'prong.multiprocessing' has no attribute {name!r}")
+
+
 def _call_each(fn: Callable[..., Any], star: bool, items: list[Any]) -> list[Any]:
     return list(starmap(fn, items) if star else map(fn, items))
 
