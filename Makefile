@@ -65,6 +65,7 @@ abi: all
 
 docs: all
 	tools/docs.sh $(BUILD)
+	/usr/bin/env python3 tools/python_docs.py $(BUILD) $(BUILD)/docs
 
 deb:
 	tools/deb.sh

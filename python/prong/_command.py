@@ -32,10 +32,12 @@ class CommandResult:
 
     @property
     def ok(self) -> bool:
+        """It exited with 0."""
         return self.returncode == 0 and self.certificate.how == "exited"
 
     @property
     def timed_out(self) -> bool:
+        """It ran into its time limit, and was ended."""
         return self.certificate.how == "timedout"
 
     def check(self) -> CommandResult:

@@ -209,6 +209,7 @@ class TaskResult:
 
     @property
     def ok(self) -> bool:
+        """It gave a value."""
         return self.error is None
 
     def result(self) -> Any:

@@ -73,11 +73,14 @@ class Future(_BaseFuture):  # type: ignore[type-arg]
         return super().running()
 
     def result(self, timeout: float | None = None) -> Any:
+        """What the call returned, or its exception is raised; TaskDied (a BrokenProcessPool) if
+        its process died; TimeoutError after so many seconds, CancelledError if cancelled."""
         if self._state == PENDING and self._state_of_pool is not None:
             self._state_of_pool.hurry(self, timeout)
         return super().result(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What the call raised, or None; else as result()."""
         if self._state == PENDING and self._state_of_pool is not None:
             self._state_of_pool.hurry(self, timeout)
         return super().exception(timeout)

@@ -374,17 +374,21 @@ class Run:
         if t is not None and t._index:
             item = tuple(t.known(x) for x in item) if self.star and type(item) is tuple else t.known(item)
         try:
-            return self.eng.put(i, item)
+            self.eng.put(i, item)
         except Exception:
-            try:
-                import cloudpickle
+            if not self._put_by_value(i, item):
+                if t is not None:
+                    raise
+                self.forks.append(i)
 
-                return self.eng.put(i, Pickled(cloudpickle.dumps(item, 5)))
-            except Exception:
-                if t is None:
-                    self.forks.append(i)
-                    return None
-            raise
+    def _put_by_value(self, i: int, item: Any) -> bool:
+        try:
+            import cloudpickle
+
+            self.eng.put(i, Pickled(cloudpickle.dumps(item, 5)))
+        except Exception:
+            return False
+        return True
 
     def _fork_some(self) -> None:
         """The items that nothing could pickle, as many as may run."""

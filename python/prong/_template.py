@@ -73,6 +73,7 @@ class Template:
     # ---- for the pools of this package ----
 
     def fileno(self) -> int:
+        """Of the socket through which it is asked for workers."""
         return self._socket.fileno()
 
     def known(self, obj: Any) -> Any:
@@ -81,6 +82,7 @@ class Template:
         return obj if i is None else Known(i)
 
     def call(self, f: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """A call, with numbers for what the template knows."""
         if not self._index:
             return f, args, kwargs
         k = self.known

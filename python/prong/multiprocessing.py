@@ -13,7 +13,7 @@ import warnings
 from concurrent.futures import Future
 from itertools import islice, starmap
 from multiprocessing import TimeoutError
-from multiprocessing.pool import CLOSE, RUN, TERMINATE, MaybeEncodingError, RemoteTraceback
+from multiprocessing.pool import CLOSE, RUN, TERMINATE, MaybeEncodingError, RemoteTraceback  # type: ignore[attr-defined]
 from typing import Any, Callable, Iterable, Iterator, Sequence
 
 from . import _errors
