@@ -77,7 +77,7 @@ struct patience {
 	bool none;     /* there is one CPU */
 	unsigned tired, lull;
 };
-enum { PR_GLANCES = 60 };
+enum { PR_GLANCES = 200 };
 
 static inline void pr_pause(void)
 {

@@ -125,11 +125,9 @@ static bool task_ok(const struct prong_spec *s)
 /* By hand: the call costs more than the comparison. */
 static bool is_worker(const struct prong_spec *s)
 {
-	static const char name[] = "worker";
-	size_t i = 0;
-	while (s->engine && i < sizeof name && s->engine[i] == name[i])
-		i++;
-	return i == sizeof name;
+	const char *e = s->engine;
+	return e && e[0] == 'w' && e[1] == 'o' && e[2] == 'r' && e[3] == 'k' && e[4] == 'e' &&
+	       e[5] == 'r' && !e[6];
 }
 
 static bool what_ok(const struct prong_spec *s, bool forked)
