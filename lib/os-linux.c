@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,7 +18,7 @@
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1u << 2)
 #endif
-enum { KERNEL_NSIG_BYTES = 8 };
+enum { KERNEL_NSIG_BYTES = 8, FUTEX_WAIT = 0, FUTEX_WAKE = 1 }; /* musl has no linux/futex.h */
 
 unsigned pr_cpus(void)
 {
