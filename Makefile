@@ -39,7 +39,7 @@ tsan:
 	@ninja -C build-tsan && PRONG_SPAWN=fork meson test -C build-tsan --print-errorlogs --suite unit
 
 valgrind: all posix
-	tools/valgrind.sh $(BUILD) pool watch sigchld virtual engines
+	tools/valgrind.sh $(BUILD) pool watch sigchld virtual engines worker
 	tools/valgrind.sh build-posix pool watch sigchld
 
 # Other systems' ways: libprong of POSIX calls; everything static, by musl and by glibc.
