@@ -52,11 +52,12 @@ gnuish("W8_pipe", f"-j2 --pipe --block 10M 'cat >/dev/null' < {big}", {"cat": f"
 gnuish("W9_pipepart", f"-j2 --pipepart -a {big} --block 10M 'cat >/dev/null'")
 W["W10_startup"] = {r: "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do " + P(r, "-j2 /bin/true ::: 1") + "; done" for r in runners}
 W["W10_startup"]["xargs"] = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do echo 1 | xargs -P2 /bin/true; done"
-gnuish("W11_big_output", f"-j2 head -c {int(100e6*S)} {big} ::: 1 2 3 4 5 6 '#' | cat", {"xargs": f"seq 6 | xargs -P2 -I_ head -c {int(100e6*S)} {big} | cat"})
-work = {"W1_true": n(n3k), "W2_echo": n(n3k), "W3_keep_tag": n(n3k), "W4_nolibc": n(n10k), "W5_shell": n(n3k), "W6_joblog": n(n3k), "W7_xargs_mode": n(n3m), "W8_pipe": os.path.getsize(big)/1e6, "W9_pipepart": os.path.getsize(big)/1e6, "W10_startup": 20, "W11_big_output": 600*S}
+head, ten = f"head -c {int(200e6*S)} {big}", "1 2 3 4 5 6 7 8 9 10"
+for key, how in ("W11_big_output", ""), ("W12_big_lines", "--line-buffer "):
+    gnuish(key, f"-j2 {how}'{head}; : {{}}' ::: {ten} | cat", {"xargs": f"seq 10 | xargs -P2 -I_ {head} | cat"})
+work = {"W1_true": n(n3k), "W2_echo": n(n3k), "W3_keep_tag": n(n3k), "W4_nolibc": n(n10k), "W5_shell": n(n3k), "W6_joblog": n(n3k), "W7_xargs_mode": n(n3m), "W8_pipe": os.path.getsize(big)/1e6, "W9_pipepart": os.path.getsize(big)/1e6, "W10_startup": 20, "W11_big_output": 2000*S, "W12_big_lines": 2000*S}
 gnu_work = {k: n(h3) for k in ("W1_true","W2_echo","W3_keep_tag","W4_nolibc","W5_shell","W6_joblog")}; gnu_work["W7_xargs_mode"] = n(n100k)
 only = [w for w in a.only.split(",") if w]
-W["W11_big_output"] = {r: c.replace(" '#'", "") for r, c in W["W11_big_output"].items()}
 out = {}
 for key, cmds in W.items():
     cmds = {r: c for r, c in cmds.items() if r not in ("xjobs", "moreutils") or shutil.which({"moreutils": "parallel.moreutils"}.get(r, r))}
