@@ -157,7 +157,7 @@ sub job_reply {
 		1;
 	};
 	return ("e", message("$@")) if !$ok;
-	return $Arg::skipped ? ("s") : ("o", scalar @out, @out);
+	return ($Arg::skipped ? "s" : "o", scalar @out, @out);
 }
 
 sub now {

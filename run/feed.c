@@ -28,26 +28,45 @@ static bool done_before(struct run *r, struct task *t)
 	return true;
 }
 
-/* A record became a task; NULL: {uniq} or {choose_k} skips it.  A skipped job counts as a
- * failed one, as under GNU parallel. */
+static void skipped(struct run *r, uint64_t seq)
+{
+	r->tally.failed++;
+	run_check_sink(r, sink_skip(r->sink, seq));
+}
+
+/* Not run: it counts as failed, as under GNU parallel, and is logged as such, so that
+ * --resume-failed asks again. */
+static void decline(struct run *r, struct task *t)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+	struct prong_result res = { .how = PRONG_EXITED, .status = -2, .start_ns = ns, .end_ns = ns };
+	if (r->log && joblog_add(r->log, t->seq, builder_command(&r->b, t), &res, 0, 0) < 0)
+		run_fail(r, "--joblog: cannot write: the job log is incomplete");
+	skipped(r, t->nth);
+	task_free(t);
+}
+
+/* A record became a task; NULL: {uniq} or {choose_k} skips it. */
 static struct task *numbered(struct run *r, const struct args *a)
 {
-	struct task *t;
-	r->seq++;
-	if (template_skips(r->b.command, a)) {
-		r->tally.failed++;
-		run_check_sink(r, sink_skip(r->sink, r->seq));
-		return NULL;
-	}
-	t = task_new(a, r->seq);
+	struct task *t = task_new(a, ++r->seq);
+	bool skip = template_skips(r->b.command, a);
 	t->seq = resume_number(r->cfg->resumed, r->seq);
-	return done_before(r, t) ? NULL : t;
+	if (done_before(r, t))
+		return NULL;
+	if (!skip)
+		return t;
+	decline(r, t);
+	return NULL;
 }
 
 static void input_ended(struct run *r, int e)
 {
 	r->input_over = true;
-	r->b.total = (int64_t)r->seq;
+	if (!r->cfg->total_jobs)
+		r->b.total = (int64_t)r->seq;
 	r->tally.total = (int64_t)(r->seq - r->resumed);
 	if (e == 0)
 		return;
@@ -116,32 +135,25 @@ static bool needs_total(const struct run *r)
 	return template_uses_total(r->b.command) || perl_wants_total(r->cfg->perl);
 }
 
-/* Perl skips a job: it counts as failed, as under GNU parallel. */
-static void skipped(struct run *r, uint64_t seq)
-{
-	r->tally.failed++;
-	run_check_sink(r, sink_skip(r->sink, seq));
-}
-
 /* Ask perl about the tasks at the head of the queue, more of them each time. */
 static void ask_ahead(struct run *r)
 {
 	struct task *v[ASK_AHEAD_MAX], *t = r->ready.head;
-	uint64_t seq[ASK_AHEAD_MAX];
 	size_t n = 0;
-	for (; t && n < r->ask_ahead; t = t->next, n++) {
-		v[n] = t;
-		seq[n] = t->nth;
-	}
+	for (; t && n < r->ask_ahead; t = t->next)
+		v[n++] = t;
 	for (size_t i = 0; i < n; i++)
 		task_del(&r->ready, v[i]);
 	if (builder_ask_perl(&r->b, v, n) != 0)
 		run_fail(r, NULL);
+	for (size_t i = 0; i < n; i++)
+		if (perl_skips(v[i]->perl)) {
+			decline(r, v[i]);
+			v[i] = NULL;
+		}
 	while (n-- > 0)
 		if (v[n])
 			task_push(&r->ready, v[n]);
-		else
-			skipped(r, seq[n]);
 	r->ask_ahead = r->ask_ahead * 2 > ASK_AHEAD_MAX ? ASK_AHEAD_MAX : r->ask_ahead * 2;
 }
 
@@ -173,14 +185,14 @@ static bool asks_ahead(const struct run *r)
 
 bool feed_skips(struct run *r, struct task *t)
 {
-	uint64_t seq = t->nth;
 	if (t->perl || !perl_used(r->cfg->perl))
 		return false;
 	if (builder_ask_perl(&r->b, &t, 1) != 0)
 		run_fail(r, NULL);
-	if (!t)
-		skipped(r, seq);
-	return !t;
+	if (!perl_skips(t->perl))
+		return false;
+	decline(r, t);
+	return true;
 }
 
 struct task *feed_next(struct run *r)
@@ -237,19 +249,6 @@ static void keep_head(struct run *r, struct task *t)
 		e = write_full(&to, "\n", 1);
 	if (e != 0)
 		run_fail(r, "cannot write into a file for output");
-}
-
-/* Not run: logged as such, so that --resume-failed asks again. */
-static void decline(struct run *r, struct task *t)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	int64_t ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-	struct prong_result res = { .how = PRONG_EXITED, .status = -2, .start_ns = ns, .end_ns = ns };
-	if (r->log && joblog_add(r->log, t->seq, builder_command(&r->b, t), &res, 0, 0) < 0)
-		run_fail(r, "--joblog: cannot write: the job log is incomplete");
-	skipped(r, t->nth);
-	task_free(t);
 }
 
 /* --interactive: false if the task is dealt with. */

@@ -34,6 +34,7 @@ struct perl {
 };
 struct perl_values {
 	size_t n, nargs;
+	bool skip;
 	char **v; /* each "q" or "u", and the value */
 };
 
@@ -313,10 +314,9 @@ static int take_reply(struct perl *p, const struct args *a, uint64_t seq, struct
 	size_t n;
 	const char *kind = next(p, &n);
 	*v = NULL;
-	if (n == 1 && *kind == 's')
-		return 0;
-	if (n == 1 && *kind == 'o') {
+	if (n == 1 && *kind != 'e') {
 		*v = take_values(p, a->n);
+		(*v)->skip = *kind == 's';
 		return 0;
 	}
 	const char *text = next(p, &n);
@@ -357,6 +357,11 @@ int perl_eval(struct perl *p, const struct perl_job *jobs, size_t n, int64_t tot
 		values[i] = NULL;
 	}
 	return e;
+}
+
+bool perl_skips(const struct perl_values *v)
+{
+	return v && v->skip;
 }
 
 struct perl_values *perl_eval_one(struct perl *p, int number, const struct perl_job *job,

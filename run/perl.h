@@ -36,7 +36,9 @@ bool perl_wants_slot(const struct perl *p);  /* then a job is asked for when it 
 bool perl_wants_total(const struct perl *p); /* then all input must have been read */
 bool perl_failed(const struct perl *p);      /* a message was given; nothing works any more */
 
-/* All expressions for n jobs: values[i] is yours, NULL if the job is to be skipped.
+bool perl_skips(const struct perl_values *v); /* that job is not to be run */
+
+/* All expressions for n jobs: values[i] is yours.
  * total -1: not known.  -1 after a message. */
 int perl_eval(struct perl *p, const struct perl_job *jobs, size_t n, int64_t total,
               unsigned slots, struct perl_values **values);

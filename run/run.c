@@ -508,6 +508,8 @@ static bool set_up(struct run *r, unsigned jobs)
 		if (!(r->pipe = pipe_new(r)))
 			return false;
 	}
+	if (cfg->total_jobs)
+		r->b.total = cfg->total_jobs; /* nothing has to be read to know it */
 	if (cfg->resume == RESUME_MISSING || cfg->resume == RESUME_FAILED)
 		r->tally.total = -1; /* what was done before does not count */
 	r->wants_total = r->tally.total < 0 &&

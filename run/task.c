@@ -175,10 +175,6 @@ int builder_ask_perl(struct builder *b, struct task **v, size_t n)
 			free((void *)(uintptr_t)jobs[i].put.v);
 		}
 		v[i]->perl = values[i];
-		if (e != 0 || values[i])
-			continue;
-		task_free(v[i]);
-		v[i] = NULL;
 	}
 	free(text);
 	free(values);

@@ -62,8 +62,7 @@ void builder_free(struct builder *b);
 const char *builder_command(struct builder *b, const struct task *t);
 /* Submit it; t->slot must be set.  The pool's id, or -errno after a warning. */
 int64_t builder_submit(struct builder *b, struct prong *pool, struct task *t);
-/* Ask perl for n tasks in one go; v[i] becomes NULL if it is to be skipped (it is freed).
- * -1 after a message. */
+/* Ask perl for n tasks in one go.  -1 after a message. */
 int builder_ask_perl(struct builder *b, struct task **v, size_t n);
 /* One of the text templates, expanded; the caller frees it. */
 char *builder_text(struct builder *b, const struct template *tp, const struct task *t);
