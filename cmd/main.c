@@ -151,7 +151,8 @@ int main(int argc, char **argv)
 	if (typed && cfg.interactive)
 		die("--interactive: the values cannot be typed as well; give them by ::: or -a");
 	if (typed)
-		warn("reading arguments from the terminal; end with Ctrl-D");
+		warn("reading values from the terminal, until Ctrl-D; values in the command line follow"
+		     " ':::', files '::::'");
 	become_runner(&g, typed);
 	host.tty_fd = cfg.tty || cfg.interactive || cfg.open_tty ? open("/dev/tty", O_RDWR | O_CLOEXEC) : -1;
 	if (cfg.interactive && host.tty_fd < 0 && !cfg.dry_run)

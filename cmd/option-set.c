@@ -16,8 +16,9 @@ enum { PARALLEL_VERSION = 20221122 }; /* the GNU parallel we are compared with *
 
 int bad_value(const struct option *o, const char *value, const char *mend)
 {
-	warn("--%.*s: '%.300s' is not understood; %s", (int)strcspn(o->names, " "), o->names,
-	     value, mend);
+	size_t n = strcspn(o->names, " ");
+	warn("-%s%.*s: '%.300s' is not understood; %s", n > 1 ? "-" : "", (int)n, o->names, value,
+	     mend);
 	return -1;
 }
 

@@ -141,12 +141,14 @@ static bool takes_next(const struct parse *p, const struct option *o)
 	       (o->arg == ARG_NUMBER && isdigit((unsigned char)*next));
 }
 
-static int apply(struct parse *p, const struct option *o, const char *value)
+/* typed: as what it was, with its dashes. */
+static int apply(struct parse *p, const struct option *o, const char *value, const char *typed,
+                 size_t len)
 {
 	if (!value && takes_next(p, o))
 		value = p->argv[++p->i];
 	if (o->arg == ARG_NEEDED && !value) {
-		warn("--%.*s needs a value", (int)strcspn(o->names, " "), o->names);
+		warn("%.*s needs a value", (int)len, typed);
 		return -1;
 	}
 	return o->set(p->cfg, o, value);
@@ -168,7 +170,7 @@ static int parse_long(struct parse *p, char *arg)
 		warn("%.*s takes no value", (int)len + 2, arg);
 		return -1;
 	}
-	return apply(p, o, value);
+	return apply(p, o, value, arg, len + 2);
 }
 
 static int parse_letters(struct parse *p, char *arg)
@@ -180,8 +182,8 @@ static int parse_letters(struct parse *p, char *arg)
 		if (o->set == decline)
 			return declined(o, "-", c, 1);
 		if (o->arg != ARG_NONE)
-			return apply(p, o, c[1] ? c + 1 : NULL);
-		int e = apply(p, o, NULL);
+			return apply(p, o, c[1] ? c + 1 : NULL, (char[]){ '-', *c }, 2);
+		int e = apply(p, o, NULL, "", 0);
 		if (e != 0)
 			return e;
 	}

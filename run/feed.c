@@ -71,7 +71,7 @@ static void input_ended(struct run *r, int e)
 	if (e == 0)
 		return;
 	if (e != -E2BIG && e != -ECANCELED)
-		warn("%s: %s", r->pipe ? pipe_name(r->pipe) : inputs_name(r->in), prong_strerror(e));
+		warn("cannot read %s: %s", r->pipe ? pipe_name(r->pipe) : inputs_name(r->in), prong_strerror(e));
 	run_fail(r, NULL);
 }
 

@@ -87,6 +87,8 @@ static const char *closed_by_limit(struct run *r, double now)
 	struct task *t = youngest_active(r);
 	if (says == LIMIT_KILL && t)
 		prong_stop(r->pool, t->id);
+	if (says == LIMIT_BROKEN)
+		run_fail(r, "--limit: that command cannot be run; name one that can, or 'load 4', 'mem 1G'");
 	return says == LIMIT_GO ? NULL : "--limit says no";
 }
 

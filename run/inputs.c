@@ -94,7 +94,7 @@ static int first_record(struct inputs *in, struct member *m)
 		return 0;
 	int e = source_wait(m->source, &r);
 	if (e < 0)
-		warn("%s: %s", source_name(m->source), strerror(-e));
+		warn("cannot read %s: %s", source_name(m->source), strerror(-e));
 	if (e != 1 || !in->cfg->header)
 		return e < 0 ? -1 : 0;
 	columns_begin(&in->columns);

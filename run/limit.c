@@ -146,6 +146,8 @@ static enum limit_says answer(struct limit *l)
 	ssize_t n = read(l->fd, text, sizeof text - 1);
 	forget(l);
 	int status = n > 0 ? atoi(text) : 1;
+	if (status == 126 || status == 127)
+		return LIMIT_BROKEN; /* the shell has said why */
 	return status == 0 ? LIMIT_GO : status == 2 ? LIMIT_KILL : LIMIT_WAIT;
 }
 

@@ -3,7 +3,7 @@
 #define RUN_LIMIT_H
 
 struct limit;
-enum limit_says { LIMIT_ASKING = -1, LIMIT_GO, LIMIT_WAIT, LIMIT_KILL };
+enum limit_says { LIMIT_ASKING = -1, LIMIT_GO, LIMIT_WAIT, LIMIT_KILL, LIMIT_BROKEN };
 
 /* NULL after warn(). */
 struct limit *limit_new(const char *spec, const char *shell);

@@ -413,7 +413,10 @@ static int open_pool(struct run *r, unsigned jobs)
 		e = prong_watch(r->pool, r->host->signal_fd, 1, (void *)(uintptr_t)&tag_signal);
 	if (e == 0 && r->host->death_fd >= 0)
 		e = prong_watch(r->pool, r->host->death_fd, 1, (void *)(uintptr_t)&tag_death);
-	if (e != 0)
+	if (e == -EINVAL && cfg->termseq)
+		warn("--termseq: '%s' is not understood; write SIGNAL,MILLISECONDS,...: TERM,200,KILL,25",
+		     cfg->termseq);
+	else if (e != 0)
 		warn("cannot begin: %s", prong_strerror(e));
 	return e;
 }

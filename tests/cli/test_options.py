@@ -87,3 +87,17 @@ def test_a_beginning_that_fits_two_options_is_refused(prong):
         assert r.returncode == 255 and b"write more of it" in r.stderr
         assert all(n.encode() in r.stderr for n in names)
     assert run(prong, "--keep", "--max-rep", "2", "echo", ":::", "1", "2").stdout == b"1 2\n"
+
+
+@pytest.mark.parametrize("args, line", [
+    (["--id"], "--id needs a value"),
+    (["-kj"], "-j needs a value"),
+    (["-L", "x", "true"], "-L: 'x' is not understood"),
+    (["-a", "/", "true"], "cannot read /: Is a directory"),
+    (["--termseq", "FOO,1", "true", ":::", "1"], "--termseq: 'FOO,1' is not understood"),
+    (["--limit", "/no/such", "true", ":::", "1"], "--limit: that command cannot be run"),
+])
+def test_a_mistake_is_named_as_it_was_typed(prong, args, line):
+    r = run(prong, *args)
+    assert r.returncode == 255 and r.stdout == b""
+    assert r.stderr.decode().splitlines()[-1].startswith("prong: " + line)
