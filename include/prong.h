@@ -273,9 +273,9 @@ struct prong_event {
 	unsigned ready; /* READY: enum prong_ready */
 };
 
-/* Make a pool.  -EINVAL (bad size, flag, window or termseq, more than 4194304 jobs), -ENOMEM,
- * -EMFILE, -ENFILE.  A tmpdir that cannot be used shows at the first job that needs it:
- * PRONG_NOTSTARTED, PRONG_STEP_CAPTURE. */
+/* Make a pool; options NULL: all defaults.  -EINVAL (bad size, flag, window or termseq, more than
+ * 4194304 jobs), -ENOMEM, -EMFILE, -ENFILE.  A tmpdir that cannot be used shows at the first job
+ * that needs it: PRONG_NOTSTARTED, PRONG_STEP_CAPTURE. */
 int prong_open(struct prong **pool, const struct prong_options *options);
 
 /* Kill all jobs (SIGKILL), reap them, free the pool.  NULL is allowed. */

@@ -8,11 +8,11 @@ class Item:
 
 
 def plain(comment):
-    """The words of a comment, as lines."""
+    """The words of a comment, as lines; what is set in keeps its two blanks or tab before it."""
     body = re.sub(r"^/\*|\*/$", "", comment)
     lines = [re.sub(r"^\s*\* ?", "", line).rstrip() for line in body.splitlines()]
     lines = [line if line.strip("- ") else "" for line in lines]
-    return [re.sub(r"^\s+", "", line) if i else line.strip(" -") for i, line in enumerate(lines)]
+    return [re.sub(r"^ (?! )", "", line) if i else line.strip(" -") for i, line in enumerate(lines)]
 
 
 DECLARATION = re.compile(

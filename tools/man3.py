@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """prong(3), and a page for each function, from the comments of prong.h.
 
-usage: man3.py HEADER VERSION DATE DIRECTORY   write the pages
+usage: man3.py HEADER VERSION DATE DIRECTORY README   write the pages; the example is README's
        man3.py --list HEADER                   the names of the pages
        man3.py --check HEADER                  name what has no comment; status 1 if any
 """
@@ -21,12 +21,17 @@ def line(text):
 
 
 def paragraphs(comment, mark=".PP"):
-    out, gap = [], False
+    out, gap, asis = [], False, False
     for words in plain(comment):
         if words:
-            out += [mark] * (gap and bool(out)) + [line(words)]
+            set_in = words.startswith(("  ", "\t"))
+            if set_in != asis:
+                out.append(".EX" if set_in else ".EE")
+                gap = False
+            asis = set_in
+            out += [mark] * (gap and bool(out)) + ["\\&" + roff(words) if set_in else line(words)]
         gap = not words
-    return "\n".join(out)
+    return "\n".join(out + [".EE"] * asis)
 
 
 def summary(item):
@@ -73,7 +78,13 @@ def page(function, items, title):
     return "\n".join(out + [".SH SEE ALSO", ".BR prong (3)", ""])
 
 
-def overview(head, items, title):
+def example(readme):
+    """The first C program of the README."""
+    with open(readme) as f:
+        return f.read().partition("```c\n")[2].partition("```")[0]
+
+
+def overview(head, items, title, program):
     text, _, _ = head.partition("SPDX")
     name, _, rest = text.partition("\n")
     functions = [i for i in items if i.kind == "function"]
@@ -85,6 +96,7 @@ def overview(head, items, title):
     out += [".SH CONSTANTS AND STRUCTURES",
             code("\n\n".join(with_comment(i) for i in items
                              if i.kind in ("enum", "struct") or i.name == "PRONG_SPEC"))]
+    out += [".SH EXAMPLE", "At most five at a time:", ".PP", code(program)]
     return "\n".join(out + [".SH SEE ALSO", ".BR prong (1)", ""])
 
 
@@ -104,14 +116,14 @@ def main(argv):
         for name in missing:
             print(f"{argv[1]}: {name} has no comment", file=sys.stderr)
         return len(missing) > 0
-    path, version, date, out = argv
+    path, version, date, out, readme = argv
     head, items = parse(path)
 
     def title(name):
         return f'.TH {roff(name)} 3 "{date}" "prong {version}" "Library Functions"'
 
     with open(f"{out}/prong.3", "w") as f:
-        f.write(overview(head, items, title))
+        f.write(overview(head, items, title, example(readme)))
     for function in (i for i in items if i.kind == "function"):
         with open(f"{out}/{function.name}.3", "w") as f:
             f.write(page(function, items, title))
