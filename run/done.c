@@ -235,7 +235,7 @@ static void give_output(struct run *r, struct task *t, const struct prong_result
 
 static void not_started(struct run *r, struct task *t, const struct prong_result *res)
 {
-	run_hide_progress(r);
+	run_make_way(r);
 	if (res->status == E2BIG)
 		warn("job %llu: cannot start: its arguments and the environment are longer than the"
 		     " system takes (%ld bytes in all, 131071 for one); 'ulimit -s' may raise the first",
@@ -253,7 +253,7 @@ static void notice(struct run *r, struct task *t, const struct prong_result *res
 	bool timeout = res->how == PRONG_TIMEDOUT && !run_wants_summary(r);
 	if (cfg->summary == WHEN_NEVER || cfg->semaphore || r->signal || (!halts && !timeout))
 		return; /* a semaphore's one job speaks for itself */
-	run_hide_progress(r);
+	run_make_way(r);
 	const char *command = builder_command(&r->b, t);
 	unsigned long long seq = t->seq;
 	if (halts)

@@ -226,7 +226,7 @@ struct task *feed_next(struct run *r)
 
 static void say_command(struct run *r, struct task *t)
 {
-	run_hide_progress(r);
+	run_make_way(r);
 	sink_flush(r->sink);
 	dprintf(STDERR_FILENO, "%s\n", builder_command(&r->b, t));
 }

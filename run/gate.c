@@ -119,7 +119,7 @@ static void tell(struct run *r, const char *why, double now)
 	if (g->told || now - g->shut_since < tell_after)
 		return;
 	g->told = true;
-	run_hide_progress(r);
+	run_make_way(r);
 	warn("waiting to start jobs: %s", why);
 }
 

@@ -148,6 +148,13 @@ static int show(struct latest *l, struct line *p, const char *tag, bool last)
 	return write_full(&t, l->out.s, l->out.len);
 }
 
+void latest_break(struct latest *l)
+{
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct line *p = l->v[i]; p; p = p->next)
+			p->row = 0;
+}
+
 int latest_data(struct latest *l, uint64_t job, const char *tag, const char *data, size_t len)
 {
 	struct line *p = have(l, job);

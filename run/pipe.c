@@ -263,7 +263,7 @@ void pipe_grow(struct run *r)
 	if (p->grown)
 		return;
 	p->grown = true;
-	run_hide_progress(r);
+	run_make_way(r);
 	warn("a record is longer than --block %lld: using more; a larger --block is faster",
 	     (long long)was);
 }
@@ -454,7 +454,7 @@ void pipe_check_end(struct run *r, struct task *t)
 {
 	if (!t->load || !t->load->error || r->failure)
 		return;
-	run_hide_progress(r);
+	run_make_way(r);
 	warn("job %llu got only a part of its input: %s", (unsigned long long)t->seq,
 	     t->load->error);
 	run_fail(r, NULL);

@@ -66,6 +66,7 @@ void run_check_sink(struct run *r, int e);
 void run_end_all(struct run *r);
 bool run_go_on(void *arg); /* heed signals while something else is waited for; arg: the run */
 void run_hide_progress(struct run *r);
+void run_make_way(struct run *r); /* before a line on standard error: for --latest-line as well */
 bool run_wants_summary(const struct run *r); /* what failed is said at the end */
 void run_watch_input(struct run *r, bool on);
 

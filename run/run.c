@@ -29,6 +29,13 @@ void run_hide_progress(struct run *r)
 		progress_hide(r->progress);
 }
 
+void run_make_way(struct run *r)
+{
+	run_hide_progress(r);
+	if (r->latest && latest_lives(r->latest) && isatty(STDERR_FILENO))
+		latest_break(r->latest);
+}
+
 /* ---- ending early ---- */
 
 void run_end_all(struct run *r)
@@ -43,7 +50,7 @@ void run_end_all(struct run *r)
 void run_fail(struct run *r, const char *what)
 {
 	if (what && !r->failure) {
-		run_hide_progress(r);
+		run_make_way(r);
 		warn("%s", what);
 	}
 	r->failure = 255;
@@ -74,7 +81,7 @@ void run_watch_input(struct run *r, bool on)
 
 static void list_running(struct run *r)
 {
-	run_hide_progress(r);
+	run_make_way(r);
 	for (struct task *t = r->running.head; t; t = t->next)
 		dprintf(STDERR_FILENO, "prong: running: job %llu: %s\n",
 		        (unsigned long long)t->seq, builder_command(&r->b, t));
@@ -93,7 +100,7 @@ static struct progress_state state_of(const struct run *r)
 static void say_progress(struct run *r)
 {
 	struct progress_state s = state_of(r);
-	run_hide_progress(r);
+	run_make_way(r);
 	dprintf(STDERR_FILENO, "prong: %llu done, %llu failed, %u running",
 	        (unsigned long long)s.done, (unsigned long long)s.failed, s.running);
 	if (s.total >= 0)

@@ -70,3 +70,11 @@ def test_more_rows_than_the_terminal_has():
 def test_long_lines_are_cut_to_the_width_and_controls_defused():
     shown, data = on_terminal("--ll", "sleep 1; printf 'x\\033[2J%0200d' 1; echo; :", ":::", "1", columns=40)
     assert len(shown) == 1 and len(shown[0]) == 39 and b"\033[2J" not in data
+
+
+def test_a_notice_stays_readable_among_the_lines():
+    shown, _ = on_terminal("-j3", "--ll", "--halt", "soon,fail=1",
+                           "echo {}-1; sleep 0.3; [ {} = b ] && exit 3; sleep 1; echo {}-2", ":::", *"abc")
+    notice = [n for n, line in enumerate(shown) if line.startswith("prong: --halt: job 2 failed")]
+    assert len(notice) == 1 and shown.index("b-1") < notice[0]
+    assert min(shown.index("a-2"), shown.index("c-2")) > notice[0]
