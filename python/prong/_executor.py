@@ -38,6 +38,7 @@ def _python_exit() -> None:
     _interpreter_ends = True
     states = list(_all)
     for state in states:
+        state.eng.accepting = False
         if getattr(sys, "last_type", None) is KeyboardInterrupt:
             state.abort()
         state.wake()
@@ -51,12 +52,28 @@ threading._register_atexit(_python_exit)  # type: ignore[attr-defined]
 
 
 class Future(_BaseFuture):  # type: ignore[type-arg]
-    """A concurrent.futures.Future whose task can be cancelled while it runs."""
+    """A concurrent.futures.Future whose task can be cancelled while it runs.
 
-    _state_of_pool: _State | None = None
-    _id = 0
-    _call: tuple[Any, ...] | None = None
-    _bare: Any = None
+    Its condition and its lists are made when somebody asks for them: making them takes longer
+    than a short task.  As long as nobody has (`_plain`), the engine may finish it by hand, under
+    the GIL; see finish_plain() in collect.c."""
+
+    __slots__ = ("_plain", "_id", "_call", "_state_of_pool", "_state", "_result", "_exception",
+                 "_condition", "_waiters", "_done_callbacks")  # fmt: skip
+
+    def __init__(self) -> None:
+        self._plain = False
+        self._id = -1
+        self._call: tuple[Any, ...] | None = None
+        self._state_of_pool: _State | None = None
+        super().__init__()
+
+    def __getattr__(self, name: str) -> Any:
+        """For what submit() has left out."""
+        if name not in ("_condition", "_waiters", "_done_callbacks"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        _prong.equip(self, threading.Condition())
+        return object.__getattribute__(self, name)
 
     def cancel(self) -> bool:
         """Cancel the task; if it runs, its worker is killed.  False: it is finished."""
@@ -70,13 +87,18 @@ class Future(_BaseFuture):  # type: ignore[type-arg]
         pool = self._state_of_pool
         if pool is not None and self._state == PENDING and pool.runs(self._id):
             return True
-        return super().running()
+        return self._state == RUNNING
+
+    def done(self) -> bool:
+        return self._state not in (PENDING, RUNNING)
 
     def result(self, timeout: float | None = None) -> Any:
         """What the call returned, or its exception is raised; TaskDied (a BrokenProcessPool) if
         its process died; TimeoutError after so many seconds, CancelledError if cancelled."""
         if self._state == PENDING and self._state_of_pool is not None:
             self._state_of_pool.hurry(self, timeout)
+        if self._state == FINISHED and self._exception is None:
+            return self._result
         return super().result(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -90,6 +112,9 @@ class Future(_BaseFuture):  # type: ignore[type-arg]
         import asyncio
 
         return asyncio.wrap_future(self).__await__()
+
+
+_new = Future.__new__
 
 
 class _CallEntry(Entry):
@@ -147,7 +172,9 @@ class _State:
         self.eng.max_rss_kb = max_rss
         self.lock = threading.RLock()
         self.futures: dict[int, Future] = {}
-        self.ids = itertools.count()
+        self.eng.futures = self.futures
+        self.push = self.eng.submit
+        self.next_id = itertools.count().__next__
         self.ready: deque[Any] = deque()
         self.to_fork: deque[int] = deque()
         self.idle = threading.Event()
@@ -155,33 +182,39 @@ class _State:
         self.executor_gone = False
         self.broken: BaseException | str | None = None
         self.early_deaths = 0
+        self.done_before = 0
         self.spin_us = SPIN_US
         self.thread: threading.Thread | None = None
 
     # ---- tasks in ----
 
-    def submit(self, call: tuple[Any, ...]) -> Future:
-        f = Future()
-        f._id = next(self.ids)
-        f._call = call
-        f._state_of_pool = self
-        self.futures[f._id] = f
-        standing = True
-        try:
-            self.eng.call(f._id, call if self.template is None else self.template.call(*call))
-        except BaseException as e:
-            standing = self._submit_unpicklable(f, call, e)
-        live = self.eng.live
-        if standing and live < self.jobs and live < len(self.futures):
-            self.start_workers(1)
-        if self.thread is None:
-            self._start_thread()
-        elif not live:
-            self.idle.set()
-        return f
+    def attend(self) -> None:
+        """See to it that somebody does what was submitted."""
+        with self.lock:
+            if self.thread is None and _interpreter_ends:
+                self.futures.clear()
+                self.refuse()
+            live = self.eng.live
+            if live < self.jobs and live < len(self.futures):
+                self.start_workers(1)
+            if self.thread is None:
+                self._start_thread()
+            elif not live:
+                self.idle.set()
 
-    def _submit_unpicklable(self, f: Future, call: tuple[Any, ...], why: BaseException) -> bool:
-        """True: a standing worker can do it; False: it gets a process of its own."""
+    def refuse(self) -> None:
+        """submit() may not: why?"""
+        if self.broken is not None:
+            raise BrokenProcessPool(f"the executor is broken: {describe(self.broken)}") from (
+                self.broken if isinstance(self.broken, BaseException) else None
+            )
+        if _interpreter_ends and not self.shutdown:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        if self.pid != os.getpid():
+            raise RuntimeError("this executor was made by another process, before a fork: make one here")
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    def submit_unpicklable(self, f: Future, call: tuple[Any, ...], why: BaseException) -> None:
         if not isinstance(why, Exception):
             self.futures.pop(f._id, None)
             raise why
@@ -190,9 +223,13 @@ class _State:
 
             self.eng.call(f._id, (_load_and_call, (cloudpickle.dumps(call, 5),), {}))
         except Exception:
-            self._fork_for(f._id)
-            return False
-        return True
+            with self.lock:
+                self._fork_for(f._id)
+                if self.thread is None:
+                    self._start_thread()
+                self.idle.set()
+        else:
+            self.attend()
 
     def _fork_for(self, index: int) -> None:
         self.to_fork.append(index)
@@ -251,6 +288,7 @@ class _State:
         self.thread = threading.Thread(target=_serve, args=(self,), name="prong-executor")
         _all.add(self)
         self.thread.start()
+        self.eng.served = True
 
     def wake(self) -> None:
         self.idle.set()
@@ -271,7 +309,6 @@ class _State:
     def _event(self, ev: tuple[Any, ...]) -> None:
         kind, index, what = ev
         if kind == RESULT:
-            self.early_deaths = 0
             f = self.futures.pop(index, None)
             if f is not None:
                 f._call = None
@@ -308,7 +345,9 @@ class _State:
         return _errors.died(what, index, _call_repr(f._call), self.timeout)
 
     def _died_early(self, raw: Any) -> None:
-        self.early_deaths += 1
+        done = self.eng.done
+        self.early_deaths = self.early_deaths + 1 if done == self.done_before else 1
+        self.done_before = done
         if self.early_deaths >= DEATHS_MAX:
             self._break(_errors.died(raw, None, "that had not begun a task", None))
 
@@ -316,6 +355,7 @@ class _State:
         """An initializer failed: nothing can run here any more."""
         if self.broken is None:
             self.broken = why
+            self.eng.accepting = False
             _base.LOGGER.critical("Exception in initializer:", exc_info=why)
         futures, self.futures = self.futures, {}
         for f in futures.values():
@@ -555,18 +595,25 @@ class Executor(_BaseExecutor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         """Schedule fn(*args, **kwargs); returns its Future."""
         state = self._pool
-        with state.lock:
-            if state.broken is not None:
-                raise BrokenProcessPool(f"the executor is broken: {describe(state.broken)}") from (
-                    state.broken if isinstance(state.broken, BaseException) else None
-                )
-            if state.shutdown:
-                raise RuntimeError("cannot schedule new futures after shutdown")
-            if _interpreter_ends:
-                raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-            if state.pid != os.getpid():
-                raise RuntimeError("this executor was made by another process, before a fork: make one here")
-            f = state.submit((fn, args, kwargs))
+        f: Future = _new(Future)
+        f._plain = True
+        f._state = PENDING
+        f._result = f._exception = None
+        f._state_of_pool = state
+        f._id = index = state.next_id()
+        f._call = (fn, args, kwargs)
+        try:
+            if state.template is not None:
+                fn, args, kwargs = state.template.call(fn, args, kwargs)
+            how = state.push(index, f, fn, args, kwargs)
+        except BaseException as e:
+            if not state.eng.accepting:
+                state.refuse()
+            state.futures[index] = f
+            state.submit_unpicklable(f, f._call, e)
+            how = 0
+        if how:
+            state.refuse() if how < 0 else state.attend()
         if state.ready:
             state.deliver()
         return f
@@ -655,6 +702,7 @@ class Executor(_BaseExecutor):
             return
         with state.lock:
             state.shutdown = True
+            state.eng.accepting = False
             if cancel_futures and not state.eng.closed:
                 state.cancel_pending()
             thread = state.thread

@@ -302,6 +302,8 @@ PyObject *value_decode(int tag, uint64_t nbuf, const unsigned char *body, uint64
 		return PyByteArray_FromStringAndSize((const char *)body, (Py_ssize_t)len);
 	case TAG_PICKLE:
 		return decode_pickle(nbuf, body);
+	case TAG_CALL:
+		return call_decode(body);
 	case TAG_RAW:
 		break;
 	}

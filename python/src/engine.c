@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -116,6 +117,8 @@ static int open_pool(struct engine *e)
 	return engine_oserror(r);
 }
 
+static unsigned fork_generation(void);
+
 static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 {
 	static char *names[] = { "jobs", "entry", "seqs", "total", "flags", "chunk",
@@ -138,6 +141,8 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 	e->template_fd = template;
 	e->std = std != Py_None ? Py_NewRef(std) : NULL;
 	e->owner = getpid();
+	e->generation = fork_generation();
+	e->accepting = true;
 	e->nseats = jobs;
 	e->flags = flags;
 	e->chunk = chunk;
@@ -146,9 +151,10 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 	e->spin_good = true;
 	e->entry = Py_NewRef(entry);
 	e->seqs = seqs ? Py_NewRef(seqs) : NULL;
+	e->trash = PyList_New(0);
 	if (payload && (e->payload_fd = template_payload(payload)) < 0)
 		engine_oserror(e->payload_fd);
-	if (PyErr_Occurred() || open_shared(e) != 0 || open_pool(e) != 0) {
+	if (PyErr_Occurred() || !e->trash || open_shared(e) != 0 || open_pool(e) != 0) {
 		Py_DECREF(e);
 		return NULL;
 	}
@@ -239,6 +245,8 @@ static int engine_traverse(PyObject *self, visitproc visit, void *arg)
 	Py_VISIT(e->seqs);
 	Py_VISIT(e->std);
 	Py_VISIT(e->fn);
+	Py_VISIT(e->futures);
+	Py_VISIT(e->trash);
 	return 0;
 }
 
@@ -249,6 +257,8 @@ static int engine_clear(PyObject *self)
 	Py_CLEAR(e->seqs);
 	Py_CLEAR(e->std);
 	Py_CLEAR(e->fn);
+	Py_CLEAR(e->futures);
+	Py_CLEAR(e->trash);
 	return 0;
 }
 
@@ -265,13 +275,34 @@ static void engine_dealloc(PyObject *self)
 	Py_DECREF(t);
 }
 
+/* Asking for the pid would cost as much as a short task's whole request. */
+static unsigned generation;
+
+static void one_more(void)
+{
+	generation++;
+}
+
+static unsigned fork_generation(void)
+{
+	static bool watched;
+	if (!watched)
+		watched = pthread_atfork(NULL, NULL, one_more) == 0;
+	return generation;
+}
+
+bool engine_inherited(const struct engine *e)
+{
+	return e->generation != generation;
+}
+
 int engine_check(struct engine *e)
 {
 	if (e->closed) {
 		PyErr_SetString(PyExc_ValueError, "this engine is closed");
 		return -1;
 	}
-	if (e->owner != getpid()) {
+	if (engine_inherited(e)) {
 		PyErr_SetString(PyExc_RuntimeError,
 		                "this pool was made by another process, before a fork: make one here");
 		return -1;
@@ -479,7 +510,7 @@ static bool nap(struct engine *e, int64_t ns)
 
 static int64_t sleep_time(const struct engine *e, int64_t until)
 {
-	int64_t ns = NAP_MS * INT64_C(1000000), d = next_deadline(e);
+	int64_t ns = (queue_uneven(e) ? LOOK_MS : NAP_MS) * INT64_C(1000000), d = next_deadline(e);
 	if (until >= 0 && until - now_ns() < ns)
 		ns = until - now_ns();
 	if (d >= 0 && d < ns)
@@ -493,6 +524,9 @@ static int rest(struct engine *e, int64_t until)
 	int us = e->spin_good ? SPIN_US : SPIN_US / 10;
 	int64_t ns = sleep_time(e, until);
 	bool found;
+	if (atomic_load(&e->common->awake))
+		us = 0; /* another thread does */
+	e->long_nap = ns > LOOK_MS * INT64_C(1000000);
 	e->sleepers++;
 	atomic_fetch_add(&e->common->awake, 1);
 	Py_BEGIN_ALLOW_THREADS
@@ -508,6 +542,7 @@ static int rest(struct engine *e, int64_t until)
 	}
 	Py_END_ALLOW_THREADS
 	e->sleepers--;
+	e->long_nap = false;
 	e->spin_good = found;
 	return PyErr_CheckSignals();
 }
@@ -584,6 +619,8 @@ static PyMethodDef methods[] = {
 	{ "spin", engine_spin, METH_O, "spin(microseconds): has a reply arrived?" },
 	{ "put", engine_put, METH_VARARGS, "put(id, item): fn(item) in a worker" },
 	{ "call", engine_call, METH_VARARGS, "call(id, (f, args, kwargs)): in a worker" },
+	{ "submit", (PyCFunction)(void (*)(void))engine_submit, METH_FASTCALL,
+	  "submit(id, future, fn, args, kwargs): fn(*args, **kwargs) in a worker, into future" },
 	{ "range", engine_range, METH_VARARGS, "range(a, b): items a..b-1 once more" },
 	{ "revoke", engine_revoke, METH_O, "revoke(id): take a request back; False if it runs" },
 	{ "kill", engine_kill, METH_VARARGS, "kill(id, reason): kill the worker that runs it" },

@@ -40,6 +40,7 @@ struct ctl {
 	_Atomic uint64_t from, to; /* the items it claimed last */
 	_Atomic int64_t since;  /* CLOCK_MONOTONIC at which it began; only if the engine asks */
 	_Atomic uint32_t asleep;
+	_Atomic uint64_t pace;  /* nanoseconds of its tasks lately; 0: not known */
 	_Atomic uint64_t answered; /* requests */
 	struct ring_pos req, rep;
 };
@@ -82,6 +83,9 @@ struct worker {
 	uint64_t given;      /* requests that stay with it */
 	bool single;         /* forked for one task, with what no pickle could bring */
 	uint64_t single_id;
+	bool stuck;          /* at one task for a while, while others have nothing */
+	uint64_t looked_answered;
+	int64_t looked_at;
 	bool ended;          /* its init failed, or it said good-bye */
 	int reason;          /* enum kill_reason */
 	bool kill_due;       /* another thread was in libprong */
@@ -100,6 +104,7 @@ struct engine {
 	struct prong *pool;
 	int pool_fd, bell;
 	pid_t owner;
+	unsigned generation; /* forks since, see engine_inherited() */
 	unsigned nseats, nworkers; /* nworkers: with those for single tasks, as many */
 	unsigned live, singles;    /* processes: standing, and for single tasks */
 	struct worker *workers;
@@ -112,7 +117,10 @@ struct engine {
 	unsigned flags, window;  /* requests ahead in one worker's ring */
 	double timeout;          /* seconds of one task; 0: none */
 	unsigned long long max_tasks, max_rss_kb; /* of one worker process; 0: any */
-	bool busy, closed, spin_good;
+	PyObject *futures;       /* {id: Future} of an executor, see finish_plain() */
+	PyObject *trash;         /* a list of what is to be freed when nothing is under way */
+	bool busy, closed, spin_good, accepting, served;
+	bool long_nap;           /* a thread sleeps, for longer than LOOK_MS */
 	bool woken;              /* poll() returns for it, once */
 	bool in_pool;            /* a thread is in libprong: its fork hooks may give the GIL away */
 	pthread_t inside;        /* which */
@@ -132,6 +140,7 @@ enum event_kind { EV_RESULT, EV_ERROR, EV_DIED, EV_INIT_FAILED, EV_BAD, EV_COMMA
 extern PyType_Spec engine_spec;
 
 
+bool engine_inherited(const struct engine *e); /* by a fork */
 int engine_check(struct engine *e);     /* -1: closed, or inherited by a fork */
 int engine_oserror(int e);              /* raise it; -1 */
 int engine_enter(struct engine *e);     /* before a call of libprong; -1: exception */
@@ -143,7 +152,11 @@ static inline uint64_t worker_pending(const struct worker *w)
 }
 unsigned engine_active(const struct engine *e); /* workers that have a task */
 
+enum { AHEAD_NS = 100000, LOOK_MS = 2 }; /* work that is worth no second worker */
+
 /* ---- queue.c ---- */
+void queue_look(struct engine *e);
+bool queue_uneven(const struct engine *e); /* one has requests to spare, another none */
 void engine_dispatch(struct engine *e); /* waiting requests to workers' rings */
 void worker_ring(struct worker *w);     /* wake it if it sleeps */
 void worker_requeue(struct worker *w);  /* what it has not taken goes back to the queue */
@@ -151,6 +164,7 @@ int queue_range(struct engine *e, uint64_t a, uint64_t b);
 bool worker_has_untaken(const struct worker *w, uint64_t id);
 PyObject *engine_put(PyObject *self, PyObject *args);
 PyObject *engine_call(PyObject *self, PyObject *args);
+PyObject *engine_submit(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *engine_range(PyObject *self, PyObject *args);
 PyObject *engine_revoke(PyObject *self, PyObject *id);
 PyObject *engine_limit(PyObject *self, PyObject *n);
@@ -162,6 +176,7 @@ int engine_turn(struct engine *e, PyObject *events, PyObject *sink); /* -1: exce
 int engine_drain(struct engine *e, PyObject *events); /* replies only */
 bool engine_busy(const struct engine *e); /* anything that may bring an event */
 void engine_kill_due(struct engine *e); /* what could not be killed at once */
+PyObject *mod_equip(PyObject *m, PyObject *args);
 bool worker_runs(const struct worker *w, uint64_t id);
 PyObject *engine_kill(PyObject *self, PyObject *args);
 PyObject *engine_running(PyObject *self, PyObject *id);

@@ -60,6 +60,7 @@ void wake_all(_Atomic uint32_t *word);
 enum tag {
 	TAG_NONE, TAG_TRUE, TAG_FALSE, TAG_INT, TAG_FLOAT, TAG_STR, TAG_BYTES, TAG_BYTEARRAY,
 	TAG_PICKLE, /* u64 pickle length, nbuf u64 buffer lengths, the pickle, the buffers */
+	TAG_CALL,   /* call.c */
 	TAG_RAW     /* no object: what the kind says */
 };
 #define BUF_BYTES (UINT64_C(1) << 63) /* in a buffer's length: it was a bytes object */
@@ -128,6 +129,13 @@ PyObject *inflow_finish(struct inflow *f); /* decode and reset */
 void inflow_drop(struct inflow *f);
 
 PyObject *object_buffer(int as_bytes, size_t len, unsigned char **at);
+
+/* ---- call.c: calls of global functions with plain arguments ---- */
+
+enum { CALL_BODY = 1024 };
+/* Into so many bytes: how many it took; 0 without an exception: pickle must do it. */
+size_t call_encode(unsigned char *body, PyObject *f, PyObject *args, PyObject *kwargs);
+PyObject *call_decode(const unsigned char *body); /* (f, args, None) */
 
 /* ---- pages.c ---- */
 void advise_huge(void *p, size_t n); /* before it is touched; if n is big */

@@ -91,6 +91,7 @@ static PyMethodDef methods[] = {
 	{ "template_serve", template_serve, METH_VARARGS, "the template's life" },
 	{ "openmp_used", mod_openmp_used, METH_NOARGS, "openmp_used(): before a fork, by us" },
 	{ "sweep", mod_sweep, METH_O, "sweep(pid): end what a child of fork() has started" },
+	{ "equip", mod_equip, METH_VARARGS, "equip(future, condition): see there" },
 	{ "fork", mod_fork, METH_NOARGS, "fork(): 0 in the child, else its pid" },
 	{ NULL, NULL, 0, NULL }
 };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- into the queue ---- */
 
@@ -168,19 +169,29 @@ unsigned engine_active(const struct engine *e)
 	return n;
 }
 
-/* The worker that has least before it; NULL if all have enough.  Singles count as tasks that
- * run: while there are any, not every standing worker may be busy. */
+/* How many short tasks may wait for a worker while another one sleeps: waking that one takes
+ * longer than doing them, and it would take a CPU from those who work. */
+static uint64_t worth_ahead(const struct worker *w)
+{
+	uint64_t pace = atomic_load_explicit(&w->ctl->pace, memory_order_relaxed);
+	return pace ? AHEAD_NS / pace : 0;
+}
+
+/* The first one that is at short tasks, or else has least before it; NULL if all have enough.
+ * Singles count as tasks that run: while there are any, not every standing worker may be busy. */
 static struct worker *least_loaded(struct engine *e, const struct msg *m)
 {
 	struct worker *best = NULL;
 	uint64_t least = UINT64_MAX;
 	size_t need = sizeof m->h + (m->big ? 0 : padded(m->h.len));
 	bool full = e->singles && engine_active(e) >= e->nseats;
-	for (unsigned i = 0; i < e->nseats && least; i++) {
+	for (unsigned i = 0; i < e->nseats; i++) {
 		struct worker *w = &e->workers[i];
 		if (!open_to(w, e) || ring_free(&w->req) < need)
 			continue;
 		uint64_t n = worker_pending(w);
+		if (n && n < e->window && n < worth_ahead(w) && !w->stuck && !m->big)
+			return w;
 		if (n < least && n < (m->big ? 1 : e->window) && (n || !full)) {
 			best = w;
 			least = n;
@@ -255,43 +266,92 @@ void worker_requeue(struct worker *w)
 	}
 }
 
-/* The last request that waits in somebody's ring, while another worker has nothing. */
-static bool steal(struct engine *e)
+struct load {
+	struct worker *most; /* NULL: nobody has requests to spare */
+	uint64_t pending;
+	struct worker *idle; /* has nothing */
+};
+static struct load load_of(const struct engine *e)
 {
-	struct worker *from = NULL;
-	bool idle = false;
-	uint64_t most = 1;
-	if (e->singles && engine_active(e) >= e->nseats)
-		return false;
+	struct load l = { .pending = 1 };
 	for (unsigned i = 0; i < e->nseats; i++) {
 		struct worker *w = &e->workers[i];
 		uint64_t n = w->job && w->ctl ? worker_pending(w) : 0;
 		if (!n && open_to(w, e))
-			idle = true;
-		if (n > most) {
-			from = w;
-			most = n;
+			l.idle = w;
+		if (n > l.pending && !w->out) {
+			l.most = w;
+			l.pending = n;
 		}
 	}
-	if (!idle || !from || from->out)
-		return false;
-	uint64_t at = atomic_load_explicit(&from->req.pos->tail, memory_order_acquire);
+	return l;
+}
+
+bool queue_uneven(const struct engine *e)
+{
+	struct load l = load_of(e);
+	return l.idle && l.most;
+}
+
+/* The last request in a ring that waits there, as a message. */
+static struct msg *take_last(struct worker *w)
+{
+	uint64_t at = atomic_load_explicit(&w->req.pos->tail, memory_order_acquire);
 	struct header *last = NULL;
-	while (at >= from->stream_end && at < from->asked) {
-		struct header *h = (void *)ring_at(&from->req, at);
+	while (at >= w->stream_end && at < w->asked) {
+		struct header *h = (void *)ring_at(&w->req, at);
 		if (atomic_load(&h->state) == REQ_READY)
 			last = h;
 		at += sizeof *h + padded(h->len);
 	}
 	struct msg *m = last && take_back(last) ? copy_of(last) : NULL;
-	if (!m) {
+	if (!m)
 		PyErr_Clear();
+	return m;
+}
+
+/* Half of what somebody has not begun goes to a worker that has nothing; not if it will have
+ * been done before that one has woken up. */
+static bool steal(struct engine *e)
+{
+	if (e->singles && engine_active(e) >= e->nseats)
 		return false;
+	struct load l = load_of(e);
+	if (!l.idle || !l.most || (l.pending < worth_ahead(l.most) && !l.most->stuck))
+		return false;
+	bool any = false;
+	for (uint64_t n = l.pending / 2; n; n--) {
+		struct msg *m = take_last(l.most);
+		if (!m)
+			break;
+		l.most->given--;
+		l.most->tasks--;
+		if (!open_to(l.idle, e) || ring_free(&l.idle->req) < sizeof m->h + padded(m->h.len)) {
+			prepend(e, m);
+			return any;
+		}
+		hand_over(l.idle, m);
+		any = true;
 	}
-	from->given--;
-	from->tasks--;
-	prepend(e, m);
-	return true;
+	return any;
+}
+
+/* A worker that has been at the same task for a while is no longer at short ones. */
+void queue_look(struct engine *e)
+{
+	struct load l = load_of(e);
+	if (!l.idle || !l.most)
+		return;
+	int64_t now = now_ns();
+	for (unsigned i = 0; i < e->nseats; i++) {
+		struct worker *w = &e->workers[i];
+		uint64_t n = w->job && w->ctl ? atomic_load(&w->ctl->answered) : 0;
+		if (n != w->looked_answered) {
+			w->looked_answered = n;
+			w->looked_at = now;
+		}
+		w->stuck = now - w->looked_at > LOOK_MS * INT64_C(500000);
+	}
 }
 
 void engine_dispatch(struct engine *e)
@@ -339,6 +399,69 @@ PyObject *engine_put(PyObject *self, PyObject *args)
 PyObject *engine_call(PyObject *self, PyObject *args)
 {
 	return put_request(self, args, ASK_CALL);
+}
+
+static struct msg *msg_of_call(uint64_t id, PyObject *fn, PyObject *args, PyObject *kwargs)
+{
+	unsigned char body[CALL_BODY];
+	size_t n = call_encode(body, fn, args, kwargs);
+	if (!n) {
+		PyObject *t = PyTuple_Pack(3, fn, args, kwargs);
+		struct msg *m = t ? msg_of(ASK_CALL, id, t) : NULL;
+		Py_XDECREF(t);
+		return m;
+	}
+	struct msg *m = msg_new(n);
+	if (m) {
+		m->h = (struct header){ .id = id, .len = n, .tag = TAG_CALL, .kind = ASK_CALL };
+		memcpy(m->bytes, body, n);
+	}
+	return m;
+}
+
+static void ring_own_bell(struct engine *e)
+{
+	uint64_t one = 1;
+	if (write(e->bell, &one, sizeof one) < 0 && errno == EINTR)
+		(void)!write(e->bell, &one, sizeof one);
+}
+
+/* A thread must look again soon, if one sleeps for longer. */
+static void look_soon(struct engine *e)
+{
+	if (e->long_nap && queue_uneven(e)) {
+		e->long_nap = false;
+		ring_own_bell(e);
+	}
+}
+
+/* submit(id, future, fn, args, kwargs): 0: done; 1: and somebody must see to the workers;
+ * -1: no more tasks are taken. */
+PyObject *engine_submit(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+	struct engine *e = (struct engine *)self;
+	if (n != 5 || !PyTuple_CheckExact(args[3]) || !e->futures)
+		return PyErr_Format(PyExc_TypeError, "submit(id, future, fn, args, kwargs)");
+	uint64_t id = PyLong_AsUnsignedLongLong(args[0]);
+	if (PyErr_Occurred())
+		return NULL;
+	if (!e->accepting || e->closed || engine_inherited(e))
+		return PyLong_FromLong(-1);
+	if (PyDict_SetItem(e->futures, args[0], args[1]) != 0)
+		return NULL;
+	struct msg *m = msg_of_call(id, args[2], args[3], args[4]);
+	if (!m || engine_check(e) != 0) {
+		if (m && m->big)
+			value_release(&m->value);
+		PyMem_Free(m);
+		return NULL;
+	}
+	append(e, m);
+	if (!e->busy)
+		engine_dispatch(e);
+	look_soon(e);
+	bool more = e->live < e->nseats && e->live < (uint64_t)PyDict_Size(e->futures);
+	return PyLong_FromLong(more || !e->served);
 }
 
 PyObject *engine_range(PyObject *self, PyObject *args)

@@ -22,7 +22,7 @@ struct loop {
 	struct worker *w;
 	struct engine *e;
 	struct ctl *c;
-	int64_t last_bell, last_look;
+	int64_t last_bell, last_look, woke; /* woke: when the request at hand could begin */
 	uint64_t chunk, ndone;
 	bool spins_pay, answers; /* answers: what is said next answers a request */
 };
@@ -495,16 +495,34 @@ static bool worn_out(struct loop *l)
 	return pages * ((unsigned long)sysconf(_SC_PAGESIZE) / 1024) > l->e->max_rss_kb;
 }
 
+/* An average of the last few. */
+static void keep_pace(struct loop *l, int64_t ns)
+{
+	int64_t pace = (int64_t)atomic_load_explicit(&l->c->pace, memory_order_relaxed);
+	pace = pace ? pace + (ns - pace) / 8 : ns;
+	atomic_store_explicit(&l->c->pace, (uint64_t)(pace > 0 ? pace : 1), memory_order_relaxed);
+}
+
+static void ring_sometimes(struct loop *l, int64_t now)
+{
+	if (now - l->last_bell > RING_BELL_NS) {
+		l->last_bell = now;
+		bell(l);
+	}
+}
+
 static void main_loop(struct loop *l)
 {
 	while (!worn_out(l)) {
-		bool did = serve(l) || work_off_claim(l);
-		if (did) {
+		if (serve(l)) {
 			int64_t t = now_ns();
-			if (t - l->last_bell > RING_BELL_NS) {
-				l->last_bell = t;
-				bell(l);
-			}
+			keep_pace(l, t - l->woke);
+			l->woke = t;
+			ring_sometimes(l, t);
+			continue;
+		}
+		if (work_off_claim(l)) {
+			ring_sometimes(l, now_ns());
 			continue;
 		}
 		if (!ring_used(&l->w->req) &&
@@ -512,6 +530,7 @@ static void main_loop(struct loop *l)
 			return;
 		flush_streams();
 		rest(l);
+		l->woke = now_ns();
 	}
 }
 
@@ -541,6 +560,7 @@ int worker_main(void *arg, int result_fd)
 		                                                 (unsigned long long)w->single_id));
 		done(&l, w->single_id);
 	} else {
+		l.woke = now_ns();
 		main_loop(&l);
 	}
 	PyObject *r = PyObject_CallMethod(l.e->entry, "leave", NULL);
