@@ -353,8 +353,9 @@ def killed_known(r):
 
 
 def import_ms(name):
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     code = f"import time; t = time.perf_counter(); import {MODULES[name]}; print((time.perf_counter() - t) * 1000)"
-    return min(float(subprocess.run([sys.executable, "-c", code], check=True, text=True,
+    return min(float(subprocess.run([sys.executable, "-c", code], check=True, text=True, env=env,
                                     stdout=subprocess.PIPE).stdout) for _ in range(5))
 
 

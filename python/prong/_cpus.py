@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import time
+
+_asked = -math.inf  # when the quota was read last: that takes as long as starting a worker's thread
+_last = math.inf
 
 
 def _quota_at(directory: str) -> float:
@@ -53,5 +57,9 @@ def _quota() -> float:
 def cpus() -> int:
     """At least 1."""
     n = len(os.sched_getaffinity(0))
-    quota = _quota()
+    global _asked, _last
+    now = time.monotonic()
+    if now - _asked > 1:
+        _asked, _last = now, _quota()
+    quota = _last
     return max(1, min(n, math.ceil(quota))) if quota < n else max(1, n)
