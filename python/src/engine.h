@@ -41,6 +41,7 @@ struct ctl {
 	_Atomic int64_t since;  /* CLOCK_MONOTONIC at which it began; only if the engine asks */
 	_Atomic uint32_t asleep;
 	_Atomic uint64_t pace;  /* nanoseconds of its tasks lately; 0: not known */
+	_Atomic int64_t began;  /* its last request */
 	_Atomic uint64_t answered; /* requests */
 	struct ring_pos req, rep;
 };

@@ -177,6 +177,12 @@ static uint64_t worth_ahead(const struct worker *w)
 	return pace ? AHEAD_NS / pace : 0;
 }
 
+/* It is not at a task that takes longer than the others. */
+static bool in_haste(const struct worker *w)
+{
+	return !w->stuck && now_ns() - atomic_load(&w->ctl->began) < AHEAD_NS;
+}
+
 /* The first one that is at short tasks, or else has least before it; NULL if all have enough.
  * Singles count as tasks that run: while there are any, not every standing worker may be busy. */
 static struct worker *least_loaded(struct engine *e, const struct msg *m)
@@ -190,7 +196,7 @@ static struct worker *least_loaded(struct engine *e, const struct msg *m)
 		if (!open_to(w, e) || ring_free(&w->req) < need)
 			continue;
 		uint64_t n = worker_pending(w);
-		if (n && n < e->window && n < worth_ahead(w) && !w->stuck && !m->big)
+		if (n && n < e->window && n < worth_ahead(w) && !m->big && in_haste(w))
 			return w;
 		if (n < least && n < (m->big ? 1 : e->window) && (n || !full)) {
 			best = w;
@@ -317,7 +323,7 @@ static bool steal(struct engine *e)
 	if (e->singles && engine_active(e) >= e->nseats)
 		return false;
 	struct load l = load_of(e);
-	if (!l.idle || !l.most || (l.pending < worth_ahead(l.most) && !l.most->stuck))
+	if (!l.idle || !l.most || (l.pending < worth_ahead(l.most) && in_haste(l.most)))
 		return false;
 	bool any = false;
 	for (uint64_t n = l.pending / 2; n; n--) {

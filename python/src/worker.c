@@ -503,6 +503,12 @@ static void keep_pace(struct loop *l, int64_t ns)
 	atomic_store_explicit(&l->c->pace, (uint64_t)(pace > 0 ? pace : 1), memory_order_relaxed);
 }
 
+static void next_may_begin(struct loop *l, int64_t now)
+{
+	l->woke = now;
+	atomic_store_explicit(&l->c->began, now, memory_order_relaxed);
+}
+
 static void ring_sometimes(struct loop *l, int64_t now)
 {
 	if (now - l->last_bell > RING_BELL_NS) {
@@ -517,7 +523,7 @@ static void main_loop(struct loop *l)
 		if (serve(l)) {
 			int64_t t = now_ns();
 			keep_pace(l, t - l->woke);
-			l->woke = t;
+			next_may_begin(l, t);
 			ring_sometimes(l, t);
 			continue;
 		}
@@ -530,7 +536,7 @@ static void main_loop(struct loop *l)
 			return;
 		flush_streams();
 		rest(l);
-		l->woke = now_ns();
+		next_may_begin(l, now_ns());
 	}
 }
 
@@ -560,7 +566,7 @@ int worker_main(void *arg, int result_fd)
 		                                                 (unsigned long long)w->single_id));
 		done(&l, w->single_id);
 	} else {
-		l.woke = now_ns();
+		next_may_begin(&l, now_ns());
 		main_loop(&l);
 	}
 	PyObject *r = PyObject_CallMethod(l.e->entry, "leave", NULL);
