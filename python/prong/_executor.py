@@ -357,8 +357,9 @@ class _State:
             self.broken = why
             self.eng.accepting = False
             _base.LOGGER.critical("Exception in initializer:", exc_info=why)
-        futures, self.futures = self.futures, {}
-        for f in futures.values():
+        futures = list(self.futures.values())
+        self.futures.clear()  # the engine has the same dict
+        for f in futures:
             error = BrokenProcessPool(f"a worker of the executor cannot begin: {describe(why)}")
             error.__cause__ = why
             self._finish(f, f.set_exception, error)
