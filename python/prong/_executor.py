@@ -56,7 +56,7 @@ class Future(_BaseFuture):  # type: ignore[type-arg]
 
     Its condition and its lists are made when somebody asks for them: making them takes longer
     than a short task.  As long as nobody has (`_plain`), the engine may finish it by hand, under
-    the GIL; see finish_plain() in collect.c."""
+    the GIL; see future.c."""
 
     __slots__ = ("_plain", "_id", "_call", "_state_of_pool", "_state", "_result", "_exception",
                  "_condition", "_waiters", "_done_callbacks")  # fmt: skip

@@ -118,7 +118,7 @@ struct engine {
 	unsigned flags, window;  /* requests ahead in one worker's ring */
 	double timeout;          /* seconds of one task; 0: none */
 	unsigned long long max_tasks, max_rss_kb; /* of one worker process; 0: any */
-	PyObject *futures;       /* {id: Future} of an executor, see finish_plain() */
+	PyObject *futures;       /* {id: Future} of an executor, see future.c */
 	PyObject *trash;         /* a list of what is to be freed when nothing is under way */
 	bool busy, closed, spin_good, accepting, served;
 	bool long_nap;           /* a thread sleeps, for longer than LOOK_MS */
@@ -172,12 +172,16 @@ PyObject *engine_limit(PyObject *self, PyObject *n);
 PyObject *engine_work(PyObject *self, PyObject *no);
 PyObject *engine_quit(PyObject *self, PyObject *no);
 
+/* ---- future.c ---- */
+int future_finish(struct engine *e, uint64_t id, PyObject *result); /* 1: done; 0: not plain */
+void future_trash(struct engine *e); /* free what the last ones left, when not busy */
+PyObject *mod_equip(PyObject *m, PyObject *args);
+
 /* ---- collect.c ---- */
 int engine_turn(struct engine *e, PyObject *events, PyObject *sink); /* -1: exception */
 int engine_drain(struct engine *e, PyObject *events); /* replies only */
 bool engine_busy(const struct engine *e); /* anything that may bring an event */
 void engine_kill_due(struct engine *e); /* what could not be killed at once */
-PyObject *mod_equip(PyObject *m, PyObject *args);
 bool worker_runs(const struct worker *w, uint64_t id);
 PyObject *engine_kill(PyObject *self, PyObject *args);
 PyObject *engine_running(PyObject *self, PyObject *id);
