@@ -41,9 +41,9 @@ int pr_ev_open(struct ev **out)
 	ev->wake = (struct watch){ .fd = pr_fd_mark(fd[0]), .fire = woken };
 	ev->wake_wr = pr_fd_mark(fd[1]);
 	if (e == 0) {
-		fcntl(fd[0], F_SETFL, O_NONBLOCK);
-		fcntl(fd[1], F_SETFL, O_NONBLOCK);
-		e = pr_ev_watch(ev, &ev->wake, PRONG_READ);
+		bool ok = fcntl(fd[0], F_SETFL, O_NONBLOCK) == 0 &&
+		          fcntl(fd[1], F_SETFL, O_NONBLOCK) == 0;
+		e = ok ? pr_ev_watch(ev, &ev->wake, PRONG_READ) : -errno;
 	}
 	if (e == 0)
 		*out = ev;

@@ -251,10 +251,12 @@ int pr_exits_open(void)
 	int fd[2], e = pr_pipe(fd);
 	if (e != 0)
 		return e;
-	fcntl(pr_fd_mark(fd[0]), F_SETFL, O_NONBLOCK);
-	fcntl(pr_fd_mark(fd[1]), F_SETFL, O_NONBLOCK);
+	pr_fd_mark(fd[0]);
+	pr_fd_mark(fd[1]);
+	bool ok = fcntl(fd[0], F_SETFL, O_NONBLOCK) == 0 &&
+	          fcntl(fd[1], F_SETFL, O_NONBLOCK) == 0;
 	pthread_mutex_lock(&lock);
-	struct listener *l = listener_get();
+	struct listener *l = ok ? listener_get() : NULL;
 	if (l) {
 		l->rd = fd[0];
 		atomic_store(&l->pid, getpid());
@@ -267,7 +269,7 @@ int pr_exits_open(void)
 		return fd[0];
 	pr_fd_close(&fd[0]);
 	pr_fd_close(&fd[1]);
-	return -ENOMEM;
+	return ok ? -ENOMEM : -EINVAL;
 }
 
 int pr_exits_tick(void)
