@@ -12,6 +12,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+enum { PIPE_MAX = 1 << 20 }; /* what a pipe can hold, unless root made it larger */
+
 /* ---- opening ---- */
 
 static int spill(struct stream *st, const char *data, size_t n)
@@ -193,7 +195,7 @@ bool pr_streams_measure(struct slot *s)
 		if (s->st[i].pipe.fd < 0)
 			continue;
 		if (ioctl(s->st[i].pipe.fd, FIONREAD, &n) != 0)
-			n = 0;
+			n = PIPE_MAX; /* or until it is empty */
 		s->st[i].drain = n;
 		any |= n > 0;
 	}
