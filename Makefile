@@ -2,7 +2,7 @@
 BUILD = build
 SOURCES = $(wildcard lib/*.c run/*.c cmd/*.c)
 
-.PHONY: all setup try check lint fmt asan tsan valgrind posix musl static abi docs deb fuzz bench bench-lib \
+.PHONY: all setup try check lint fmt asan asan-python tsan valgrind posix musl static abi docs deb fuzz bench bench-lib \
   install clean
 
 all: setup
@@ -31,6 +31,17 @@ asan:
 	@test -d build-asan || CC=gcc meson setup build-asan --werror -Dtests=enabled \
 	  -Db_sanitize=address,undefined -Db_lundef=false
 	@ninja -C build-asan && meson test -C build-asan --print-errorlogs --suite unit --suite cli
+
+# The extension under ASan, then Python's own checks of memory and unclosed files.
+PYTEST = -m pytest -q -p no:cacheprovider $(addprefix tests/python/test_,errors.py executor.py map.py mp_face.py)
+asan-python: all
+	@test -d build-asan || CC=gcc meson setup build-asan --werror -Dtests=enabled \
+	  -Db_sanitize=address,undefined -Db_lundef=false
+	@ninja -C build-asan python/_prong.abi3.so
+	LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+	  PYTHONPATH=build-asan/python:python /usr/bin/python3 $(PYTEST)
+	PYTHONMALLOC=debug PYTHONPATH=$(BUILD)/python:python \
+	  /usr/bin/python3 -X dev -W error::ResourceWarning $(PYTEST)
 
 # A fork for each job: what a child with shared memory does to signals, TSan takes for ours.
 tsan:

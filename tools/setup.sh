@@ -23,7 +23,7 @@ for module in pytest numpy joblib; do
 done
 # the tests of CPython itself, which prong.Executor is run against
 /usr/bin/python3 -c 'import test.test_concurrent_futures' 2>/dev/null ||
-	need="$need libpython3-testsuite"
+	need="$need lib$(readlink -f /usr/bin/python3 | xargs basename)-testsuite"
 for extra in "$@"; do # COMMAND or COMMAND=PACKAGE
 	have "${extra%%=*}" || need="$need ${extra#*=}"
 done
