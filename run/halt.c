@@ -12,6 +12,8 @@ int job_status(const struct prong_result *r)
 		return 128 + r->status;
 	case PRONG_NOTSTARTED:
 		return 127;
+	case PRONG_LOST: /* status: an errno, of the output that could not be kept */
+		return 1;
 	default:
 		return r->status ? 128 + r->status : 1;
 	}
