@@ -18,7 +18,9 @@ def note_pid(path):
 
 
 async def pid_in(path):
+    end = time.monotonic() + 100
     while not os.path.exists(path):
+        assert time.monotonic() < end
         await asyncio.sleep(0.01)
     with open(path) as f:
         return int(f.read())
@@ -46,8 +48,9 @@ def test_cancelling_the_await_kills_the_task(how, tmp_path):
     async def main():
         with prong.Executor(2) as ex:
             future = ex.submit(note_pid, path)
+            pid = await pid_in(path)  # it runs: only then does the time limit begin
             waiting = asyncio.wrap_future(future) if how == "wrapped" else asyncio.ensure_future(wait_for(future))
-            pid = await pid_in(path)
+            await asyncio.sleep(0.05)
             if how != "timeout":
                 waiting.cancel()
             with pytest.raises((asyncio.CancelledError, TimeoutError)):
@@ -57,7 +60,7 @@ def test_cancelling_the_await_kills_the_task(how, tmp_path):
             assert await ex.submit(abs, -1) == 1
 
     async def wait_for(future):
-        return await asyncio.wait_for(future_of(future), 1 if how == "timeout" else None)
+        return await asyncio.wait_for(future_of(future), 0.5 if how == "timeout" else None)
 
     async def future_of(future):
         return await future

@@ -67,7 +67,7 @@ def stray_code(tmp_path, rest):
 def test_timeout(way, tmp_path):
     out = stray_code(tmp_path, f"""
         if {way!r} == "template": prong.template()
-        for e in prong.map(stray, range(2), jobs=2, timeout=3, on_error="return"):
+        for e in prong.map(stray, range(2), jobs=2, timeout=8, on_error="return"):
             print(type(e).__name__, e.certificate.sent)
     """)
     assert out == "TaskTimeout 9\nTaskTimeout 9\n"
