@@ -20,6 +20,7 @@ enum { SPIN_US = 50, NAP_MS = 500 };
 static pid_t fork_python(void *arg)
 {
 	(void)arg;
+	look_for_openmp();
 	PyOS_BeforeFork();
 	quiet_fork();
 	pid_t pid = fork();

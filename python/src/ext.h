@@ -154,6 +154,7 @@ void sweep_and_die(int sig);   /* a signal handler: end it, and us */
 
 /* ---- quiet.c: other threads at a fork ---- */
 extern bool openmp_used; /* GNU OpenMP had threads: more than one cannot be used in a child */
+void look_for_openmp(void);
 void quiet_fork(void);
 
 /* ---- blas.c ---- */

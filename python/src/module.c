@@ -70,6 +70,7 @@ static PyObject *mod_fork(PyObject *m, PyObject *no)
 		engine_oserror(e);
 		return NULL;
 	}
+	look_for_openmp();
 	PyOS_BeforeFork();
 	quiet_fork();
 	pid_t pid = fork();

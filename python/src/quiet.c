@@ -156,13 +156,24 @@ static void wait_for_blas(const struct libs *l)
 			return;
 		if (now - begin > PATIENCE_S * INT64_C(1000000000)) {
 			gave_up = true;
-			PySys_WriteStderr("prong: another thread has been inside OpenBLAS for %d s; "
+			dprintf(2, "prong: another thread has been inside OpenBLAS for %d s; "
 			                  "this fork may never return: see prong.template()\n",
 			                  PATIENCE_S);
 		}
 		if (calm < CALM && (c.running || !calm))
 			usleep(NAP_US);
 	}
+}
+
+/* Before PyOS_BeforeFork(), which since 3.13 takes a lock that asking for threads needs. */
+void look_for_openmp(void)
+{
+	struct stat s;
+	struct libs l = { 0 };
+	if (openmp_used || stat("/proc/self/task", &s) != 0 || s.st_nlink <= 3)
+		return;
+	dl_iterate_phdr(look_at_lib, &l);
+	openmp_used = l.gomp && s.st_nlink - 2 > python_threads() + servers(&l);
 }
 
 /* Just before a fork, under the GIL, when no Python runs any more. */
@@ -175,5 +186,4 @@ void quiet_fork(void)
 	dl_iterate_phdr(look_at_lib, &l);
 	if (may_serve(&l))
 		wait_for_blas(&l);
-	openmp_used |= l.gomp && s.st_nlink - 2 > python_threads() + servers(&l);
 }
