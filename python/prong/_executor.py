@@ -90,6 +90,7 @@ class Future(_BaseFuture):  # type: ignore[type-arg]
         return self._state == RUNNING
 
     def done(self) -> bool:
+        """True if it is finished or cancelled."""
         return self._state not in (PENDING, RUNNING)
 
     def result(self, timeout: float | None = None) -> Any:
