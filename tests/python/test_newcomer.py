@@ -1,5 +1,6 @@
 """What those try who come from multiprocessing, joblib or pebble."""
 
+import math
 import os
 import subprocess
 import sys
@@ -135,10 +136,12 @@ def test_quota_of_a_container(tmp_path, monkeypatch):
         (tmp_path / "cpu.max").write_text(text)
         monkeypatch.setattr(_cpus, "_quota", lambda: _cpus._quota_at(str(tmp_path)))
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+        monkeypatch.setattr(_cpus, "_asked", -math.inf)  # it is read once a second
         assert prong.cpus() == want
     (tmp_path / "cpu.max").unlink()
     (tmp_path / "cpu.cfs_quota_us").write_text("300000\n")
     (tmp_path / "cpu.cfs_period_us").write_text("100000\n")
+    monkeypatch.setattr(_cpus, "_asked", -math.inf)
     assert prong.cpus() == 3
 
 
