@@ -292,12 +292,27 @@ void pr_plan_mask(const struct prong *p, struct plan *pl)
 		pr_sigmask(NULL, &pl->mask);
 }
 
+/* The table of what was found in $PATH may be forgotten while the child is on its way. */
+static bool own_path(struct pad *pad, const struct prong_spec *spec)
+{
+	const char *path = pad->plan.path;
+	size_t len = strlen(path) + 1;
+	if (path == spec->path || path == spec->argv[0])
+		return true; /* the job's */
+	if (len > sizeof pad->path)
+		return false;
+	pad->plan.path = memcpy(pad->path, path, len);
+	return true;
+}
+
 static pid_t spawn_apart(struct slot *s, struct start *st, int *pidfd)
 {
 	struct pad *pad = st->pad;
 	if (!pad)
 		return -ENOTSUP;
 	pad->plan = st->plan;
+	if (!own_path(pad, &s->job->spec))
+		return -ENOTSUP;
 	pid_t pid = pr_spawn_apart(&pad->plan, pad->stack + PAD_STACK, &pad->way, pidfd);
 	if (pid > 0) {
 		pad->of = s;

@@ -6,6 +6,8 @@
 #include "path.h"
 #include "proc.h"
 
+#include <limits.h>
+
 enum { STACK_SIZE = 64 * 1024, IO_SIZE = 64 * 1024, PADS = 8, PAD_STACK = 16 * 1024 };
 
 struct env { /* reused from job to job */
@@ -26,6 +28,7 @@ struct pad {
 	char *stack;
 	struct plan plan;
 	struct env env;
+	char path[PATH_MAX]; /* where $PATH said: the table may be forgotten meanwhile */
 	struct slot *of; /* whose start it is, until that is settled */
 };
 

@@ -13,9 +13,11 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -86,12 +88,23 @@ static pid_t spawn_blocked(struct plan *pl, void *stack_top, int *pidfd)
 	return pid;
 }
 
+/* Before Linux 5.16 who dumps core takes with it all that share its memory: a child quit on
+ * its way would be our end. */
+static bool dumps_alone(void)
+{
+	struct utsname u;
+	int major, minor;
+	return uname(&u) == 0 && sscanf(u.release, "%d.%d", &major, &minor) == 2 &&
+	       (major > 5 || (major == 5 && minor >= 16));
+}
+
 /* $PRONG_SPAWN: "fork", or "vfork" lest anything runs in our memory beside us. */
 static void ask_how(void)
 {
 	const char *how = getenv("PRONG_SPAWN");
 	caps.no_clone = how && !strcmp(how, "fork");
-	caps.no_apart = !PR_RAW || SANITIZED || (how && !strcmp(how, "vfork"));
+	caps.no_apart = !PR_RAW || SANITIZED || (how && !strcmp(how, "vfork")) ||
+	                !dumps_alone();
 	caps.asked = true;
 }
 

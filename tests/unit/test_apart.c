@@ -120,6 +120,45 @@ static void a_moved_program_is_found_again(void **state)
 	close_pool(p);
 }
 
+/* More names than the table of $PATH holds: it is forgotten with children on their way, and
+ * each still runs its own program. */
+static void a_forgotten_table_misleads_nobody(void **state)
+{
+	enum { NAMES = 1500 };
+	static char name[NAMES][16];
+	char path[600], *old = strdup(getenv("PATH")), file[300];
+	const struct prong_event *ev;
+	int done = 0;
+	(void)state;
+	snprintf(path, sizeof path, "%s/a:%s", dir, old);
+	setenv("PATH", path, 1);
+	script("b/names", "echo ${0##*/}");
+	struct prong *p = warm_pool(8);
+	for (int i = 0; i < NAMES; i++) {
+		char *argv[] = { name[i], NULL };
+		snprintf(name[i], sizeof name[i], "n%04d", i);
+		snprintf(file, sizeof file, "%s/a/n%04d", dir, i);
+		assert_int_equal(symlink("../b/names", file), 0);
+		assert_true(prong_submit(p, PRONG_SPEC(.argv = argv, .tag = name[i])) > 0);
+	}
+	while ((ev = next_done(p))) {
+		char want[20];
+		snprintf(want, sizeof want, "%.15s\n", (char *)ev->tag);
+		assert_output(ev, want);
+		done++;
+	}
+	assert_int_equal(done, NAMES);
+	for (int i = 0; i < NAMES; i++) {
+		snprintf(file, sizeof file, "%s/a/n%04d", dir, i);
+		unlink(file);
+	}
+	snprintf(file, sizeof file, "%s/b/names", dir);
+	unlink(file);
+	setenv("PATH", old, 1);
+	free(old);
+	close_pool(p);
+}
+
 /* A job gets the environment of the moment it was started, whatever the host does next. */
 static void the_environment_is_of_the_start(void **state)
 {
@@ -253,6 +292,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(failures_are_told),
 		cmocka_unit_test(a_moved_program_is_found_again),
+		cmocka_unit_test(a_forgotten_table_misleads_nobody),
 		cmocka_unit_test(the_environment_is_of_the_start),
 		cmocka_unit_test(stopped_on_its_way),
 		cmocka_unit_test(many_at_once),
