@@ -211,13 +211,14 @@ int __wrap_prctl(int op, ...)
 
 int __real_clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
 int __wrap_clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
+/* All that may follow: the kernel writes to the last, where CHILD_CLEARTID is asked for. */
 int __wrap_clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 {
 	va_list ap;
 	va_start(ap, arg);
-	pid_t *tid = va_arg(ap, pid_t *);
+	void *parent_tid = va_arg(ap, void *), *tls = va_arg(ap, void *), *tid = va_arg(ap, void *);
 	va_end(ap);
-	return trips(W_clone) ? -1 : __real_clone(fn, stack, flags, arg, tid);
+	return trips(W_clone) ? -1 : __real_clone(fn, stack, flags, arg, parent_tid, tls, tid);
 }
 
 /* Those that cannot fail are let through. */
