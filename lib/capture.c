@@ -77,17 +77,28 @@ static bool take_spare(struct vessels *vs, struct vessel *v)
 	return false;
 }
 
-int pr_vessel_get(struct vessels *vs, struct vessel *v, int own)
+/* The one it asks for, or none where none is wanted? */
+static bool open_own(const struct vessels *vs, struct vessel *v, int own)
 {
-	if (!take_spare(vs, v)) {
-		*v = (struct vessel){ .fd = pr_fd_mark(pr_nameless(vs->dir)), .own = -1 };
-		if (v->fd < 0)
-			return v->fd;
-	}
-	if (own)
-		v->own = pr_fd_mark(pr_open_again(vs->reopener, v->fd, own));
+	v->own = own ? pr_fd_mark(pr_open_again(vs->reopener, v->fd, own)) : -1;
 	v->owned = v->own >= 0;
 	v->clean = false;
+	return v->owned || !own;
+}
+
+/* A child that must write by our own open begins at its position: in a used file that may be
+ * the end of what was there, so it gets a fresh one. */
+int pr_vessel_get(struct vessels *vs, struct vessel *v, int own)
+{
+	if (take_spare(vs, v)) {
+		if (open_own(vs, v, own))
+			return 0;
+		pr_fd_close(&v->fd);
+	}
+	*v = (struct vessel){ .fd = pr_fd_mark(pr_nameless(vs->dir)), .own = -1 };
+	if (v->fd < 0)
+		return v->fd;
+	open_own(vs, v, own);
 	return 0;
 }
 
