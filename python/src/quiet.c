@@ -6,6 +6,10 @@
  * an idle one sleeps on a word in the library, or spins for a while; and while one works, or
  * they are being started, so does the thread that called the library.
  *
+ * OpenBLAS 0.3.34 in numpy's wheels no longer shows how many threads it has and whether they are up.  There
+ * we wait until no other thread runs at all, unless it is plain that its threads sleep or that
+ * there are none.
+ *
  * GNU OpenMP has no fork handler: a child that uses more than one thread waits for threads that
  * are not there.  All that can be done is to see it. */
 #include "ext.h"
@@ -25,11 +29,12 @@ enum { LIBS = 4, NAP_US = 1000, PATIENCE_S = 20, CALM = 3 };
 
 struct lib {
 	uintptr_t from, to; /* its memory */
-	const int *up, *threads; /* OpenBLAS's own variables */
+	const int *up, *threads; /* OpenBLAS's own variables; NULL: hidden */
+	int (*count)(void);      /* how many threads it may use, if they are hidden */
 };
 struct libs {
 	struct lib blas[LIBS];
-	unsigned nblas;
+	unsigned nblas, nhidden;
 	bool gomp;
 };
 struct census {
@@ -37,6 +42,34 @@ struct census {
 };
 
 bool openmp_used; /* libgomp had threads at a fork: for the child */
+static unsigned pythons; /* Python's threads just before the fork, if nhidden */
+
+static const char *const counters[] = {
+	"scipy_openblas_get_num_threads64_", "scipy_openblas_get_num_threads",
+	"openblas_get_num_threads64_", "openblas_get_num_threads",
+};
+
+static void find_variables(struct lib *b, void *h)
+{
+	b->up = dlsym(h, "blas_server_avail");
+	b->threads = dlsym(h, "blas_num_threads");
+	b->count = NULL;
+	for (size_t i = 0; i < sizeof counters / sizeof *counters && !b->count; i++) {
+		void *sym = dlsym(h, counters[i]);
+		memcpy(&b->count, &sym, sizeof sym);
+	}
+}
+
+static bool hidden(const struct lib *b)
+{
+	return !b->up || !b->threads;
+}
+
+static unsigned most_threads(const struct lib *b)
+{
+	int n = !hidden(b) ? *b->threads : b->count ? b->count() : 0;
+	return n > 0 ? (unsigned)n : 1;
+}
 
 static int look_at_lib(struct dl_phdr_info *info, size_t size, void *data)
 {
@@ -52,8 +85,7 @@ static int look_at_lib(struct dl_phdr_info *info, size_t size, void *data)
 	if (!h)
 		return 0;
 	struct lib *b = &l->blas[l->nblas];
-	b->up = dlsym(h, "blas_server_avail");
-	b->threads = dlsym(h, "blas_num_threads");
+	find_variables(b, h);
 	dlclose(h);
 	b->from = UINTPTR_MAX;
 	b->to = 0;
@@ -65,7 +97,8 @@ static int look_at_lib(struct dl_phdr_info *info, size_t size, void *data)
 		b->from = at < b->from ? at : b->from;
 		b->to = at + p->p_memsz > b->to ? at + p->p_memsz : b->to;
 	}
-	l->nblas += b->up && b->threads;
+	l->nhidden += hidden(b) && most_threads(b) > 1;
+	l->nblas += !hidden(b) || b->count;
 	return 0;
 }
 
@@ -91,7 +124,7 @@ static void count_thread(const struct libs *l, const char *tid, struct census *c
 		return;
 	char *rest = strrchr(buf, ')');
 	c->all++;
-	if (rest && rest[1] && rest[2] == 'R')
+	if (rest && rest[1] && (rest[2] == 'R' || rest[2] == 'D'))
 		c->running++;
 	else if (read_task(tid, "syscall", buf, sizeof buf) &&
 	         sscanf(buf, "%ld 0x%lx", &nr, &word) == 2 && nr == SYS_futex)
@@ -115,8 +148,8 @@ static unsigned servers(const struct libs *l)
 {
 	unsigned n = 0;
 	for (unsigned i = 0; i < l->nblas; i++)
-		if (*l->blas[i].up && *l->blas[i].threads > 1)
-			n += (unsigned)*l->blas[i].threads - 1;
+		if (hidden(&l->blas[i]) || *l->blas[i].up)
+			n += most_threads(&l->blas[i]) - 1;
 	return n;
 }
 
@@ -124,7 +157,7 @@ static bool may_serve(const struct libs *l)
 {
 	bool may = false;
 	for (unsigned i = 0; i < l->nblas; i++)
-		may |= *l->blas[i].threads > 1;
+		may |= most_threads(&l->blas[i]) > 1;
 	return may;
 }
 
@@ -148,8 +181,10 @@ static void wait_for_blas(const struct libs *l)
 	while (calm < CALM && !gave_up) {
 		unsigned n = servers(l);
 		struct census c = count_threads(l);
+		if (l->nhidden && c.all + 1 < pythons + n)
+			n = c.idle; /* there is no room for them: they are down */
 		unsigned awake = c.idle < n ? n - c.idle : 0;
-		calm = c.running <= awake ? calm + 1 : 0;
+		calm = c.running <= (l->nhidden ? 0 : awake) ? calm + 1 : 0;
 		now = now_ns();
 		woken = awake ? now : woken;
 		if (now - woken > IDLE_NS)
@@ -170,10 +205,14 @@ void look_for_openmp(void)
 {
 	struct stat s;
 	struct libs l = { 0 };
-	if (openmp_used || stat("/proc/self/task", &s) != 0 || s.st_nlink <= 3)
+	if (stat("/proc/self/task", &s) != 0 || s.st_nlink <= 3)
 		return;
 	dl_iterate_phdr(look_at_lib, &l);
-	openmp_used = l.gomp && s.st_nlink - 2 > python_threads() + servers(&l);
+	if (!l.gomp && !l.nhidden)
+		return;
+	pythons = python_threads();
+	unsigned blas = l.nhidden ? count_threads(&l).idle : servers(&l);
+	openmp_used |= l.gomp && s.st_nlink - 2 > pythons + blas;
 }
 
 /* Just before a fork, under the GIL, when no Python runs any more. */

@@ -50,7 +50,7 @@ def test_cancelling_the_await_kills_the_task(how, tmp_path):
             future = ex.submit(note_pid, path)
             pid = await pid_in(path)  # it runs: only then does the time limit begin
             waiting = asyncio.wrap_future(future) if how == "wrapped" else asyncio.ensure_future(wait_for(future))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # one cancelled before its first step would await nothing
             if how != "timeout":
                 waiting.cancel()
             with pytest.raises((asyncio.CancelledError, TimeoutError)):
