@@ -25,7 +25,10 @@
 #include <unistd.h>
 
 enum { LIBS = 4, NAP_US = 1000, PATIENCE_S = 20, CALM = 3 };
-#define IDLE_NS INT64_C(200000000) /* who runs so long and wakes none is not in OpenBLAS */
+/* Who runs so long and wakes none is not in OpenBLAS: LAPACK does much by itself in between, and
+ * a loaded machine makes it longer.  Who was seen to be elsewhere is not waited for so long again. */
+#define IDLE_NS INT64_C(5000000000)
+#define AGAIN_NS INT64_C(200000000)
 
 struct lib {
 	uintptr_t from, to; /* its memory */
@@ -176,6 +179,7 @@ static unsigned python_threads(void)
 static void wait_for_blas(const struct libs *l)
 {
 	static bool gave_up;
+	static int64_t enough = IDLE_NS;
 	unsigned calm = 0;
 	int64_t begin = now_ns(), woken = begin, now;
 	while (calm < CALM && !gave_up) {
@@ -187,15 +191,17 @@ static void wait_for_blas(const struct libs *l)
 		calm = c.running <= (l->nhidden ? 0 : awake) ? calm + 1 : 0;
 		now = now_ns();
 		woken = awake ? now : woken;
-		if (now - woken > IDLE_NS)
+		if (now - woken > enough) {
+			enough = AGAIN_NS;
 			return;
+		}
 		if (now - begin > PATIENCE_S * INT64_C(1000000000)) {
 			gave_up = true;
 			dprintf(2, "prong: another thread has been inside OpenBLAS for %d s; "
 			                  "this fork may never return: see prong.template()\n",
 			                  PATIENCE_S);
 		}
-		if (calm < CALM && (c.running || !calm))
+		if (calm < CALM)
 			usleep(NAP_US);
 	}
 }
