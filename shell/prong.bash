@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # prong.bash - for bash: source it ('. prong.bash' finds it in $PATH).
 #
 #   env_prong ...        prong, whose jobs know this shell's functions, aliases, arrays, unexported

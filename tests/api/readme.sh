@@ -24,6 +24,6 @@ if cc -static -o "$tmp/empty" "$tmp/empty.c" 2>/dev/null; then
 else
 	echo 'no static libc here: not tried' >&2
 fi
-for page in prong.3 prong_submit.3 prong_wait.3; do
-	find "$tmp/root" -name "$page" | grep -q .
+for page in prong.3 prong_submit.3 prong_wait.3 prong.1 prong-sem.1 prong-xargs.1 prong.bash.1; do
+	find -L "$tmp/root" -name "$page" -type f | grep -q .
 done
