@@ -1,41 +1,102 @@
 #!/usr/bin/env bash
-# Build the Debian packages from what is tracked; with --try, install them, use them the way
-# a stranger would (the program of the README), and remove them again (root).
-# usage: tools/deb.sh [--try] [DIRECTORY for the packages, default build/deb]
+# Build the Debian packages from what is tracked; lintian, if it is here, must find no error.
+# --try: install, use and purge them here (root). --fresh: the same in a new root of the archives
+# that apt uses here, which is deleted again (root, mmdebstrap); status 77: none can be made here.
+# usage: tools/deb.sh [--try | --fresh] [DIRECTORY for the packages, default build/deb]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-try=
-if [ "${1-}" = --try ]; then try=1; shift; fi
+mode=
+case ${1-} in --try | --fresh) mode=${1#--}; shift ;; esac
 out=${1:-build/deb}
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-mkdir "$tmp/prong"
-git ls-files -z | tar --null -T - -cf - | tar -xf - -C "$tmp/prong"
-# The system's python3, whatever else is in front of it here.
-(cd "$tmp/prong" && PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage -b -us -uc >"$tmp/log" 2>&1) || { tail -40 "$tmp/log"; exit 1; }
-rm -f "$out"/*.deb
-cp "$tmp"/*.deb "$out"
-ls -1 "$out"
-[ -n "$try" ] || exit 0
-if dpkg -s libprong1 prong 2>/dev/null | grep -q '^Status: install'; then
-	echo "prong is installed already: not tried" >&2
+maker= # the process that makes the new root
+# Its child is the first of its namespaces: with that one go all processes and mounts below.
+cleanup() {
+	if [ -n "$maker" ]; then
+		# shellcheck disable=SC2046
+		kill -KILL $(cat "/proc/$maker/task/$maker/children") || :
+		wait "$maker" || :
+	fi 2>/dev/null
+	rm -rf --one-file-system "$tmp"
+}
+trap cleanup EXIT
+
+build() {
+	mkdir "$tmp/prong"
+	git ls-files -z | tar --null -T - -cf - | tar -xf - -C "$tmp/prong"
+	# The system's python3, whatever else is in front of it here.
+	(cd "$tmp/prong" && PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+		dpkg-buildpackage -b -us -uc >"$tmp/log" 2>&1) || { tail -40 "$tmp/log"; exit 1; }
+	rm -f "$out"/*.deb
+	cp "$tmp"/*.deb "$out"
+	ls -1 "$out"
+	if command -v lintian >/dev/null; then
+		lintian --allow-root --fail-on error "$out"/*.deb
+	fi
+}
+
+# What deb-use.sh needs: the packages, the README's program, and how the README compiles it.
+collect() {
+	mkdir "$tmp/use"
+	cp "$out"/*.deb tools/deb-use.sh "$tmp/use"
+	rm -f "$tmp"/use/*-dbgsym_*
+	tools/readme-example.sh > "$tmp/use/five.c"
+	tools/readme-example.sh --how > "$tmp/use/how"
+}
+
+cannot() {
+	echo "no new root here: $1" >&2
+	exit 77
+}
+
+# The archives of this distribution that apt uses here, and how it gets to them.
+archives() {
+	apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' \
+		"Origin: $(dpkg-vendor --query vendor)" | sort -u > "$tmp/sources.list"
+	[ -s "$tmp/sources.list" ] || cannot "apt has no list of an archive (apt-get update?)"
+	apt-config dump | grep -iE '^Acquire::https?::' > "$tmp/apt.conf" || :
+}
+
+check_fresh() {
+	[ "$(id -u)" -eq 0 ] || cannot "that takes root"
+	command -v mmdebstrap >/dev/null || cannot "that takes mmdebstrap"
+	unshare --mount --pid --fork true 2>/dev/null || cannot "namespaces are refused"
+	archives
+}
+
+# No compiler's headers: that libprong-dev brings them is one of the things to see.
+fresh() {
+	chmod 755 "$tmp" # apt reads it as another user
+	TMPDIR=$tmp unshare --mount --pid --fork --kill-child --mount-proc \
+		mmdebstrap --quiet --mode=root --variant=minbase --format=null --include=gcc,pkg-config \
+		--aptopt="$tmp/apt.conf" \
+		--customize-hook="copy-in '$tmp/use' /" --customize-hook="touch '$tmp/made'" \
+		--customize-hook="env -u APT_CONFIG -u TMPDIR chroot \"\$1\" sh /use/deb-use.sh /use fresh \
+			>'$tmp/used' 2>&1" \
+		'' /dev/null "$tmp/sources.list" >"$tmp/log" 2>&1 &
+	maker=$!
+	status=0
+	wait "$maker" || status=$?
+	maker=
+	[ ! -e "$tmp/used" ] || cat "$tmp/used"
+	[ $status -ne 0 ] || return 0
+	[ -e "$tmp/made" ] || cannot "mmdebstrap: $(grep -m 1 '^E: ' "$tmp/log")"
+	[ -e "$tmp/used" ] || cat "$tmp/log"
 	exit 1
-fi
-trap 'apt-get remove -y -qq prong libprong1 libprong-dev python3-prong >/dev/null; rm -rf "$tmp"' EXIT
-export DEBIAN_FRONTEND=noninteractive
-apt-get install -y -qq --no-install-recommends "$out"/libprong1_*.deb "$out"/libprong-dev_*.deb \
-	"$out"/prong_*.deb "$out"/python3-prong_*.deb >/dev/null
-tools/readme-example.sh > "$tmp/example.c"
-cd "$tmp"
-# shellcheck disable=SC2046
-cc -Wall -Wextra -Werror -o example example.c $(pkg-config --cflags --libs prong)
-ldd example | grep libprong
-./example
-# shellcheck disable=SC2046
-cc -o example-static example.c -static $(pkg-config --cflags --libs --static prong)
-./example-static | tail -1
-/usr/bin/prong -k echo ::: it runs
-/usr/bin/python3 -c "import prong; print(sorted(prong.map(abs, [-1, 2])))"
-man -w 3 prong_submit 1 prong >/dev/null 2>&1 || dpkg -L libprong-dev | grep -q 'man3/prong_submit.3'
+}
+
+try() {
+	if dpkg -s libprong1 prong 2>/dev/null | grep -q '^Status: install'; then
+		echo "prong is installed already: not tried" >&2
+		exit 1
+	fi
+	sh "$tmp/use/deb-use.sh" "$tmp/use"
+}
+
+[ "$mode" != fresh ] || check_fresh
+build
+[ -n "$mode" ] || exit 0
+collect
+$mode
