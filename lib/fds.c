@@ -8,12 +8,24 @@
 
 enum { FDS_MAX = 65536 }; /* above: not known, not closed */
 
+/* Words from `used` on are empty: a forked child need not look at them, each page of which
+ * would be a fault. */
+static _Atomic int used;
 static _Atomic uint64_t ours[FDS_MAX / 64];
+
+static void use(int words)
+{
+	int had = atomic_load(&used);
+	while (had < words && !atomic_compare_exchange_weak(&used, &had, words))
+		;
+}
 
 int pr_fd_mark(int fd)
 {
-	if (fd >= 0 && fd < FDS_MAX)
-		atomic_fetch_or(&ours[fd / 64], UINT64_C(1) << fd % 64);
+	if (fd < 0 || fd >= FDS_MAX)
+		return fd;
+	use(fd / 64 + 1);
+	atomic_fetch_or(&ours[fd / 64], UINT64_C(1) << fd % 64);
 	return fd;
 }
 
@@ -41,12 +53,12 @@ static bool kept(int fd, const int *keep, int n)
 	return false;
 }
 
-void pr_fds_close(const int *keep, int n)
+void pr_fds_close(const int *keep, int nkeep)
 {
-	for (int i = 0; i < FDS_MAX / 64; i++) {
+	for (int i = 0, n = atomic_load(&used); i < n; i++) {
 		uint64_t bits = atomic_load_explicit(&ours[i], memory_order_relaxed);
 		for (int b = 0; b < 64 && bits >> b; b++)
-			if (bits >> b & 1 && i * 64 + b > 2 && !kept(i * 64 + b, keep, n)) {
+			if (bits >> b & 1 && i * 64 + b > 2 && !kept(i * 64 + b, keep, nkeep)) {
 				close(i * 64 + b);
 				pr_fd_unmark(i * 64 + b);
 			}
