@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,10 +53,10 @@ static int function_env(struct prong *p, const struct job *j)
 	bool lent;
 	char *const *base = base_env(p, spec, &lent);
 	size_t n = 0;
+	const char *few[8], **set = few;
 	while (spec->setenv && spec->setenv[n])
 		n++;
-	const char **set = malloc((n + 2) * sizeof *set);
-	if (!set)
+	if (n + 2 > countof(few) && !(set = malloc((n + 2) * sizeof *set)))
 		return -ENOMEM;
 	pr_seed_env(l->seed_env, p->seed, j->id);
 	for (size_t i = 0; i < n; i++)
@@ -65,14 +64,15 @@ static int function_env(struct prong *p, const struct job *j)
 	set[n] = l->seed_env; /* last: the caller's own, if there is one, is found first */
 	set[n + 1] = NULL;
 	int e = pr_env_build(&l->env, base, (char *const *)(uintptr_t)set);
-	free(set);
+	if (set != few)
+		free(set);
 	return e;
 }
 
 static int prepare_function(struct prong *p, struct slot *s, struct plan *pl)
 {
 	struct job *j = s->job;
-	int e = s->report ? 0 : pr_report_new(&s->report);
+	int e = s->report ? 0 : pr_report_new(pr_local(p), &s->report);
 	if (e == 0)
 		e = function_env(p, j);
 	if (e != 0)
@@ -259,6 +259,8 @@ static int prepare_command(struct prong *p, struct slot *s, struct start *st)
 	int error = 0, e = pr_env_build(env, base, spec->setenv);
 	if (e == 0 && lent && st->pad)
 		e = pr_env_own(env);
+	if (e == 0)
+		e = pr_need(&l->stack, STACK_SIZE);
 	pl->argv = spec->argv;
 	pl->envp = env->v;
 	pl->path = spec->path ? spec->path : pr_paths_find(&l->paths, spec->argv[0], &error);
@@ -481,13 +483,6 @@ static int hear_exits(struct prong *p)
 	return pr_ev_watch(p->ev, &pr_local(p)->exits, PRONG_READ);
 }
 
-static void *pages(size_t size, int flags)
-{
-	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags,
-	               -1, 0);
-	return m == MAP_FAILED ? NULL : m;
-}
-
 static int local_open(struct prong *p)
 {
 	struct local *l = calloc(1, sizeof *l);
@@ -497,18 +492,10 @@ static int local_open(struct prong *p)
 	p->engine = l;
 	l->exits.fd = -1;
 	l->null = pr_fd_mark(open("/dev/null", O_RDWR | O_CLOEXEC));
-	/* Not of the heap: what is written after every fork should lie in few pages. */
-	l->io = pages(IO_SIZE, 0);
-	l->stack = pages(STACK_SIZE, MAP_STACK);
 	l->strays.fire = reap_strays;
 	l->tick.fire = tick;
 	pr_vessels_open(&l->vessels, p->tmpdir);
-	if (l->null < 0)
-		e = -errno;
-	else if (!l->io || !l->stack)
-		e = -ENOMEM;
-	else
-		e = pr_ev_open(&p->ev);
+	e = l->null < 0 ? -errno : pr_ev_open(&p->ev);
 	if (e == 0)
 		e = hear_exits(p);
 	if (e != 0)
@@ -552,10 +539,9 @@ static void local_close(struct prong *p)
 	pr_vessels_close(&l->vessels);
 	pr_paths_free(&l->paths);
 	pr_fd_close(&l->null);
-	if (l->stack)
-		munmap(l->stack, STACK_SIZE);
-	if (l->io)
-		munmap(l->io, IO_SIZE);
+	pr_unneed(l->stack, STACK_SIZE);
+	pr_unneed(l->io, IO_SIZE);
+	pr_reports_free(l);
 	pr_env_free(&l->env);
 	pr_pads_free(l);
 	free(l);

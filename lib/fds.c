@@ -2,6 +2,7 @@
 #include "fds.h"
 
 #include "pool.h"
+#include "raw.h"
 
 #include <stdatomic.h>
 #include <unistd.h>
@@ -59,7 +60,7 @@ void pr_fds_close(const int *keep, int nkeep)
 		uint64_t bits = atomic_load_explicit(&ours[i], memory_order_relaxed);
 		for (int b = 0; b < 64 && bits >> b; b++)
 			if (bits >> b & 1 && i * 64 + b > 2 && !kept(i * 64 + b, keep, nkeep)) {
-				close(i * 64 + b);
+				(void)PR_CALL(close, close(i * 64 + b), i * 64 + b, 0, 0, 0);
 				pr_fd_unmark(i * 64 + b);
 			}
 	}

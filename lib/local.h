@@ -34,7 +34,9 @@ struct pad {
 
 struct local {
 	int null;
-	char *stack, *io;
+	char *stack, *io; /* NULL until needed */
+	int **reports;    /* pages of them, shared with children */
+	unsigned nreports;
 	struct env env;
 	struct pad *pads;
 	char seed_env[PR_SEED_ENV];
@@ -61,6 +63,13 @@ struct start {
 };
 
 void pr_plan_mask(const struct prong *p, struct plan *pl); /* engine-local.c */
+
+/* pages.c */
+int pr_need(char **pages, size_t size); /* map them if *pages is NULL; 0 or -ENOMEM */
+void pr_unneed(void *pages, size_t size); /* NULL is allowed */
+/* Two ints that a child can write into, for a slot, until the pool is closed. 0 or -ENOMEM. */
+int pr_report_new(struct local *l, volatile int **report);
+void pr_reports_free(struct local *l);
 
 /* apart.c */
 struct pad *pr_pad_take(struct local *l, const struct job *j); /* NULL: none fits or is free */

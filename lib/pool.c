@@ -111,7 +111,6 @@ void prong_close(struct prong *p)
 	if (p->ops)
 		p->ops->close(p);
 	for (unsigned i = 0; i < p->nslots; i++) {
-		pr_report_free(p->slots[i]->report);
 		if (p->slots[i]->job)
 			free(p->slots[i]->job);
 		free(p->slots[i]);

@@ -133,7 +133,7 @@ struct slot {
 	bool exited;
 	struct pad *pad;       /* its child was sent off from there, and may be on its way yet */
 	int start_error;       /* errno of a start that failed on its way, at result.step */
-	volatile int *report; /* NULL, or a shared page: step and errno of a function's failed set-up */
+	volatile int *report; /* NULL, or shared memory: step and errno of a function's failed set-up */
 	struct prong_result result;
 };
 

@@ -11,10 +11,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
+#include <stdint.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -182,22 +181,6 @@ int pr_kill_group(pid_t pid, int sig)
 	if (kill(-pid, sig) == 0 || (errno == ESRCH && kill(pid, sig) == 0))
 		return 0;
 	return -errno;
-}
-
-int pr_report_new(volatile int **report)
-{
-	void *m = mmap(NULL, 2 * sizeof(int), PROT_READ | PROT_WRITE,
-	               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (m == MAP_FAILED)
-		return -errno;
-	*report = m;
-	return 0;
-}
-
-void pr_report_free(volatile int *report)
-{
-	if (report)
-		munmap((void *)(uintptr_t)report, 2 * sizeof(int));
 }
 
 static void child_function(struct plan *pl, pid_t host)

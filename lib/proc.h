@@ -66,10 +66,6 @@ int pr_exits_tick(void);     /* look every so many milliseconds, in any case */
  * itself. 0 or -errno. */
 int pr_kill_group(pid_t pid, int sig);
 
-/* Two ints that a child can write into. */
-int pr_report_new(volatile int **report); /* 0 or -errno */
-void pr_report_free(volatile int *report);
-
 void pr_reap(pid_t pid); /* a zombie known to be ours; blocks if it still runs */
 
 #endif

@@ -71,7 +71,9 @@ static int open_pipe(struct prong *p, struct slot *s, int i, struct start *start
 {
 	int fd[2];
 	struct stream *st = &s->st[i];
-	int e = pr_pipe(fd);
+	int e = pr_need(&pr_local(p)->io, IO_SIZE);
+	if (e == 0)
+		e = pr_pipe(fd);
 	if (e != 0)
 		return e;
 	fcntl(fd[0], F_SETFL, O_NONBLOCK);
