@@ -12,9 +12,18 @@
 #define PR_RAW 1
 #include <sys/syscall.h>
 
+#ifdef PR_FAULTS
+long pr_raw_fault(long nr); /* tests/stress/wrap.c: -errno if this call shall fail, else 0 */
+#else
+#define pr_raw_fault(nr) 0L
+#endif
+
 /* The result, or -errno. */
 static inline long pr_raw(long nr, long a, long b, long c, long d)
 {
+	long fault = pr_raw_fault(nr);
+	if (fault)
+		return fault;
 #ifdef __x86_64__
 	long r;
 	register long r10 __asm__("r10") = d;

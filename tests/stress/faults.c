@@ -1,5 +1,6 @@
 /* faults.c - the fault pass over the public face, from C: every call that the library makes of
- * the system fails, the k-th of each kind, for every k, in hosts, functions and workers alike.
+ * the system fails, the k-th of each kind, for every k, in hosts, functions and workers alike,
+ * and in children on their way to exec.
  *
  * usage: faults [SCENARIO [CALL [ERROR [K [MORE]]]]]
  *
@@ -62,6 +63,35 @@ static bool one_of(int n, const char *what)
 }
 
 static int armed = -1; /* the call that fails */
+static int error;      /* and what with */
+static unsigned told;  /* so many jobs did not start for that reason */
+
+static bool is_raw(const char *what)
+{
+	return armed >= 0 && wrapped_calls[armed].raw && (!what || one_of(armed, what));
+}
+
+/* A child's step that fails is the job's end, and told as it was; others have another way. */
+static bool raw_step(const struct prong_result *r)
+{
+	int s = r->step;
+	if (r->status != error)
+		return false;
+	if (is_raw("raw_setsid,raw_setpgid,"))
+		return s == PRONG_STEP_GROUP;
+	if (is_raw("raw_dup3,raw_fcntl,"))
+		return s == PRONG_STEP_STDIN || s == PRONG_STEP_STDOUT || s == PRONG_STEP_STDERR;
+	if (is_raw("raw_chdir,"))
+		return s == PRONG_STEP_CHDIR;
+	return is_raw("raw_execve,") && s == PRONG_STEP_EXEC;
+}
+
+/* Neither tried again, nor another way. */
+static bool must_be_told(void)
+{
+	return wrap_hit() && is_raw("raw_setsid,raw_setpgid,raw_dup3,raw_chdir,raw_execve,") &&
+	       error != EMFILE && error != ENOMEM && error != ENOENT;
+}
 
 /* ---- jobs and what is expected of them ---- */
 
@@ -134,6 +164,13 @@ static void check_exited(struct job *j, const struct prong_event *ev)
 		check_reply(j, ev);
 }
 
+static bool not_started(const struct prong_result *r)
+{
+	told++;
+	return wrap_hit() && r->status > 0 && r->step > 0 && prong_step_name(r->step) &&
+	       (!is_raw(NULL) || raw_step(r));
+}
+
 static void check_done(struct job *j, const struct prong_event *ev)
 {
 	const struct prong_result *r = ev->result;
@@ -145,11 +182,11 @@ static void check_done(struct job *j, const struct prong_event *ev)
 		check_exited(j, ev);
 		return;
 	case PRONG_NOTSTARTED:
-		if (wrap_hit() && r->status > 0 && r->step > 0 && prong_step_name(r->step))
+		if (not_started(r))
 			return;
 		break;
 	case PRONG_LOST:
-		if (wrap_hit())
+		if (wrap_hit() && !is_raw(NULL))
 			return;
 		break;
 	default:
@@ -179,6 +216,9 @@ static void run(struct prong *p, void (*on_event)(struct prong *, const struct p
 			take_output(ev->tag, ev);
 		if (ev->type == PRONG_DONE)
 			check_done(ev->tag, ev);
+		if (ev->type == PRONG_RETRY && ev->result->how == PRONG_NOTSTARTED &&
+		    !not_started(ev->result))
+			wrong("step %d failed: %d", ev->result->step, ev->result->status);
 	}
 	if (r == 0)
 		wrong("30 seconds without an event");
@@ -300,7 +340,8 @@ static void commands_of(unsigned flags)
 	submit(p, (struct job){ .out = "out\n" }, (struct prong_spec){ .argv = echo_argv });
 	submit(p, (struct job){ .out = "out\n" },
 	       (struct prong_spec){ .argv = echo_argv, .cwd = "/", .nice = 1, .setenv = env,
-	                            .out.how = PRONG_PIPE, .err.how = PRONG_MERGE });
+	                            .in = { PRONG_FD, 0 }, .out.how = PRONG_PIPE,
+	                            .err.how = PRONG_MERGE });
 	submit(p, (struct job){ .status = -1 },
 	       (struct prong_spec){ .argv = sleep_argv, .flags = PRONG_NEW_SESSION });
 	submit(p, (struct job){ .out = "out\n" },
@@ -324,6 +365,8 @@ static void commands_of(unsigned flags)
 	if (e != 0 && (e != -ENOMEM || !wrap_hit()))
 		wrong("prong_resize: %d", e);
 	run(p, stop_third);
+	if (must_be_told() && told == 0)
+		wrong("%s failed, and no job was told so", wrapped_calls[armed].name);
 	prong_close(p);
 	close(fd[0]);
 	close(fd[1]);
@@ -481,14 +524,15 @@ static bool processes_left(void)
 	return false;
 }
 
-static void one(const struct scenario *s, int call, int error, unsigned k, unsigned more)
+static void one(const struct scenario *s, int call, int e, unsigned k, unsigned more)
 {
 	unsigned fds = count_fds();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signal(SIGALRM, on_alarm);
 	alarm(HANG_S);
 	armed = call;
-	wrap_arm(call, error, k, more);
+	error = e;
+	wrap_arm(call, e, k, more);
 	s->run();
 	wrap_disarm();
 	for (int i = 0; i < njobs; i++)

@@ -35,6 +35,9 @@ const struct wrapped_call wrapped_calls[WRAPPED_N] = {
 #define X(n, e1, e2) { .name = #n, .error = { e1, e2 } },
 	WRAPPED(X)
 #undef X
+#define R(n, e1, e2) { .name = "raw_" #n, .error = { e1, e2 }, .raw = true },
+	RAW(R)
+#undef R
 };
 
 static struct trap {
@@ -77,7 +80,7 @@ unsigned wrap_seen(void)
 }
 
 /* On the stack of a vfork's child too: no memory of its own. */
-__attribute__((no_sanitize_address)) static int trips(int call)
+__attribute__((no_sanitize_address)) static int counts_out(int call)
 {
 	if (!trap || trap->call != call)
 		return 0;
@@ -85,9 +88,31 @@ __attribute__((no_sanitize_address)) static int trips(int call)
 	if (n < trap->k || n - trap->k > trap->more)
 		return 0;
 	trap->hit = 1;
-	errno = trap->error;
 	return trap->error;
 }
+
+__attribute__((no_sanitize_address)) static int trips(int call)
+{
+	int e = counts_out(call);
+	if (e)
+		errno = e;
+	return e;
+}
+
+#if PR_RAW
+/* In a child beside us: errno is not its own. */
+__attribute__((no_sanitize_address)) long pr_raw_fault(long nr)
+{
+	switch (nr) {
+#define R(name, e1, e2)                                                                    \
+	case SYS_##name:                                                                   \
+		return -counts_out(W_raw_##name);
+		RAW(R)
+#undef R
+	}
+	return 0;
+}
+#endif
 
 #define WRAP(ret, bad, name, params, args)                                                 \
 	ret __real_##name params;                                                          \

@@ -5,6 +5,10 @@
 #ifndef TESTS_WRAP_H
 #define TESTS_WRAP_H
 
+#include "raw.h"
+
+#include <stdbool.h>
+
 /* name, and what it fails with. */
 #define WRAPPED(X)                                                                         \
 	X(malloc, ENOMEM, 0) X(calloc, ENOMEM, 0) X(realloc, ENOMEM, 0) X(strdup, ENOMEM, 0) \
@@ -27,16 +31,30 @@
 	X(posix_spawn_file_actions_adddup2, ENOMEM, 0) X(prctl, EINVAL, 0)                 \
 	X(getrandom, EAGAIN, 0) X(sched_getaffinity, EINVAL, 0) X(sysconf, EINVAL, 0)
 
+/* What children call past libc on their way (lib/raw.h, which asks us under PR_FAULTS). */
+#if PR_RAW
+#define RAW(R)                                                                             \
+	R(setsid, EPERM, 0) R(setpgid, EPERM, ESRCH) R(dup3, EMFILE, EBADF)                \
+	R(fcntl, EBADF, 0) R(chdir, EIO, ENOMEM) R(close_range, ENOSYS, EMFILE)            \
+	R(execve, EACCES, ENOENT) R(rt_sigaction, EINVAL, 0)
+#else
+#define RAW(R)
+#endif
+
 enum wrapped {
 #define X(name, e1, e2) W_##name,
 	WRAPPED(X)
 #undef X
+#define R(name, e1, e2) W_raw_##name,
+	RAW(R)
+#undef R
 	WRAPPED_N
 };
 
 extern const struct wrapped_call {
 	const char *name;
 	int error[2];
+	bool raw;
 } wrapped_calls[WRAPPED_N];
 
 /* From now on the k-th call of this kind fails, and `more` after it; 0: none does. */
