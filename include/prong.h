@@ -120,7 +120,8 @@ struct prong_options {
 	/* Standing workers. */
 	int (*worker_init)(void *arg); /* in each new worker, first.  Not 0: the worker is of
 	                                  no use; after three in a row, a task for each that
-	                                  fails is PRONG_NOTSTARTED, step PRONG_STEP_INIT */
+	                                  fails is PRONG_NOTSTARTED, step PRONG_STEP_INIT (or
+	                                  a step of its set-up that failed before) */
 	void (*worker_exit)(void *arg); /* in a worker that ends in peace: recycled, or idle at
 	                                   prong_close() */
 	void *worker_arg;        /* their argument */

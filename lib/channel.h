@@ -39,6 +39,7 @@ struct channel {
 	_Atomic uint32_t ready;    /* worker_init went well */
 	_Atomic uint32_t grown;    /* over recycle_rss */
 	_Atomic int32_t init;      /* what worker_init returned */
+	volatile int report[2];    /* the step that failed before it, and errno */
 	_Atomic int64_t since;     /* start of the task that runs; set before it is taken */
 	/* Seldom changed: */
 	_Alignas(64) _Atomic uint32_t asleep;     /* enum: how the worker sleeps, if it does */

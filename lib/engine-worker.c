@@ -419,7 +419,7 @@ static int bury(struct prong *p, struct worker *w, struct fired *f)
 	uint32_t n;
 	struct job *j = pr_running(w, &n);
 	bool began = atomic_load(&w->ch->ready);
-	int init = atomic_load(&w->ch->init);
+	int init = atomic_load(&w->ch->init), step = w->ch->report[0], error = w->ch->report[1];
 	pr_take_back(p, w);
 	if (j)
 		charge(p, w, j, f);
@@ -432,6 +432,8 @@ static int bury(struct prong *p, struct worker *w, struct fired *f)
 	/* It was of no use.  Another one may be; but not for ever. */
 	if (++c->failed < FAILED_MAX)
 		return 0;
+	if (step) /* on its way there */
+		return unstartable(p, error, step, f);
 	return unstartable(p, init ? init : EIO, PRONG_STEP_INIT, f);
 }
 

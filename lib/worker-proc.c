@@ -174,7 +174,8 @@ static int fork_worker(struct prong *p, struct worker *w, struct desk *d)
 		           .fork_arg = p->opt.fork_arg, .in = null, .out = -1,
 		           .err = -1, .keep = keep, .nkeep = countof(keep),
 		           .reset_handlers = !(p->opt.flags & PRONG_NO_HANDLERS),
-		           .deathsig = p->opt.flags & PRONG_DEATHSIG };
+		           .deathsig = p->opt.flags & PRONG_DEATHSIG,
+		           .report = w->ch->report };
 	if (e != 0)
 		return e;
 	pr_plan_mask(p, &pl);

@@ -228,6 +228,31 @@ static int bad_init(void *arg)
 	return ENOTDIR;
 }
 
+static pid_t fork_a_leader(void *arg)
+{
+	pid_t pid = fork();
+	(void)arg;
+	if (pid == 0)
+		setsid(); /* may not make a group of its own any more */
+	return pid;
+}
+
+static void a_set_up_that_fails_names_the_step(void **state)
+{
+	struct prong *p = open_with((struct prong_options){ .jobs = 2, .fork = fork_a_leader });
+	int n = 0;
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		submit(p, nothing, NULL, 0);
+	for (const struct prong_event *ev; (ev = next_done(p)); n++) {
+		assert_int_equal(ev->result->how, PRONG_NOTSTARTED);
+		assert_int_equal(ev->result->step, PRONG_STEP_GROUP);
+		assert_int_equal(ev->result->status, EPERM);
+	}
+	assert_int_equal(n, 5);
+	close_pool(p);
+}
+
 static void init_that_fails_is_told_not_repeated_for_ever(void **state)
 {
 	struct prong *p = open_with((struct prong_options){ .jobs = 2, .worker_init = bad_init });
@@ -626,6 +651,7 @@ int main(void)
 		cmocka_unit_test(payloads_are_copied_unless_borrowed),
 		cmocka_unit_test(seeds_differ_and_repeat),
 		cmocka_unit_test(hooks_run_once_in_each),
+		cmocka_unit_test(a_set_up_that_fails_names_the_step),
 		cmocka_unit_test(init_that_fails_is_told_not_repeated_for_ever),
 		cmocka_unit_test(recycled_after_n_tasks),
 		cmocka_unit_test(recycled_when_it_has_grown),
