@@ -50,8 +50,9 @@ tsan:
 	@ninja -C build-tsan && PRONG_SPAWN=fork meson test -C build-tsan --print-errorlogs --suite unit
 
 valgrind: all posix
-	tools/valgrind.sh $(BUILD) misuse pool watch sigchld virtual engines worker
-	tools/valgrind.sh build-posix misuse pool watch sigchld
+	tools/valgrind.sh $(BUILD) misuse pool watch sigchld virtual engines worker functions \
+	  joblog progress sink target
+	tools/valgrind.sh build-posix misuse pool watch sigchld functions
 
 # Other systems' ways: libprong of POSIX calls; everything static, by musl and by glibc.
 posix:

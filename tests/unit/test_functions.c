@@ -96,7 +96,8 @@ static int strange_fds(int fd, int host_fd)
 	DIR *d = opendir("/proc/self/fd");
 	for (struct dirent *e; d && (e = readdir(d));) {
 		int i = atoi(e->d_name);
-		bool seen = fcntl(i, F_GETFD) >= 0; /* a tool may hide its own */
+		/* a tool may hide its own, or have them where we can have none */
+		bool seen = fcntl(i, F_GETFD) >= 0 && i < sysconf(_SC_OPEN_MAX);
 		n += seen && i > 2 && i != fd && i != host_fd && i != dirfd(d);
 	}
 	if (d)
@@ -499,11 +500,17 @@ static void host_that_waits_for_any_child(void **state)
 	prong_close(p);
 }
 
+/* valgrind looks for leaks in each child, of which there would be thousands. */
+static bool few(void)
+{
+	return getenv("UNDER_VALGRIND");
+}
+
 static void *one_of_eight(void *arg)
 {
 	uintptr_t ok = 0;
 	(void)arg;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < (few() ? 1 : 3); i++) {
 		struct prong *p;
 		struct prong_options o = { .size = sizeof o, .jobs = 2 };
 		if (prong_open(&p, &o) != 0)
@@ -517,13 +524,14 @@ static void *one_of_eight(void *arg)
 static void host_with_eight_threads(void **state)
 {
 	pthread_t t[8];
+	const int n = few() ? 2 : 8;
 	(void)state;
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < n; i++)
 		assert_int_equal(pthread_create(&t[i], NULL, one_of_eight, NULL), 0);
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < n; i++) {
 		void *ok;
 		pthread_join(t[i], &ok);
-		assert_int_equal((uintptr_t)ok, 3);
+		assert_int_equal((uintptr_t)ok, few() ? 1 : 3);
 	}
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
