@@ -1,4 +1,4 @@
-/* run-impl.h - the state of a run, shared by run.c, feed.c and done.c only. */
+/* run-impl.h - the state of a run, shared by run*.c, feed.c and done.c only. */
 #ifndef RUN_RUN_IMPL_H
 #define RUN_RUN_IMPL_H
 
@@ -64,11 +64,26 @@ struct run {
 void run_fail(struct run *r, const char *what);
 void run_check_sink(struct run *r, int e);
 void run_end_all(struct run *r);
-bool run_go_on(void *arg); /* heed signals while something else is waited for; arg: the run */
 void run_hide_progress(struct run *r);
 void run_make_way(struct run *r); /* before a line on standard error: for --latest-line as well */
 bool run_wants_summary(const struct run *r); /* what failed is said at the end */
+void run_loop(struct run *r); /* until every job has ended */
+void run_handle(struct run *r, const struct prong_event *ev);
+
+/* ---- run-setup.c ---- */
+bool run_set_up(struct run *r, unsigned jobs); /* false after warn() */
+void run_tear_down(struct run *r);
+
+/* ---- run-signals.c ---- */
+int run_watch_host(struct run *r); /* signals, and the guardian's death */
 void run_watch_input(struct run *r, bool on);
+void run_ready(struct run *r, const void *tag); /* what is watched */
+bool run_go_on(void *arg); /* heed signals while something else is waited for; arg: the run */
+struct progress_state run_state(const struct run *r); /* how far it is */
+
+/* ---- run-plan.c: no job is started, or others start them ---- */
+void run_dry(struct run *r, unsigned jobs); /* --dry-run needs no pool: slots are dealt in turn */
+void run_sql_jobs(struct run *r); /* --sqlmaster and kin */
 
 /* ---- feed.c: what to start next ---- */
 /* The next task, or NULL: none now. */
