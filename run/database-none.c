@@ -1,0 +1,64 @@
+/* database-none.c - where prong is built without SQLite. */
+#include "database.h"
+
+#include "copy.h"
+
+static struct database *without(const char *name)
+{
+	warn("'%s': this prong was built without SQLite (-Dsqlite=enabled)", name);
+	return NULL;
+}
+
+struct database *database_results(const struct config *cfg, const struct names *names)
+{
+	(void)names;
+	return without(cfg->results);
+}
+
+struct database *database_url(const char *url, bool fresh, const struct names *names)
+{
+	(void)fresh, (void)names;
+	return without(url);
+}
+
+int database_add(struct database *d, const struct record *r)
+{
+	(void)d, (void)r;
+	return -1;
+}
+
+int database_put(struct database *d, const struct task *t, const char *command)
+{
+	(void)d, (void)t, (void)command;
+	return -1;
+}
+
+int database_take(struct database *d, struct args *a, uint64_t *seq)
+{
+	(void)d, (void)a, (void)seq;
+	return -1;
+}
+
+int database_done(struct database *d, const struct record *r)
+{
+	(void)d, (void)r;
+	return -1;
+}
+
+int64_t database_open_rows(struct database *d)
+{
+	(void)d;
+	return -1;
+}
+
+int database_flush(struct database *d, bool now)
+{
+	(void)d, (void)now;
+	return 0;
+}
+
+int database_close(struct database *d)
+{
+	(void)d;
+	return 0;
+}
