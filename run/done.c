@@ -23,13 +23,37 @@ static bool wants_retry(const struct run *r, const struct task *t, const struct 
 	return r->cfg->retries == 0 || t->tries < r->cfg->retries;
 }
 
-/* A write that failed for lack of room left no trace but this. */
-static void judge_room(struct run *r, const struct statfs *st)
+/* Ask the disk: where there is little, what it counts as free may be kept for others (the
+ * reserve of ext4, what is promised to other files). */
+static bool takes_more(const char *dir, const struct statfs *st)
 {
-	if (st->f_blocks == 0 || st->f_bfree >= FREE_BLOCKS_MIN)
+	static const char nothing[4096];
+	struct target to = { .fd = dirs_unnamed(dir) };
+	int e = to.fd < 0 ? to.fd : 0;
+	if (e != 0 && e != -ENOSPC && e != -EDQUOT)
+		return st->f_bfree >= FREE_BLOCKS_MIN;
+	for (int i = 0; i < FREE_BLOCKS_MIN && e == 0; i++)
+		e = write_full(&to, nothing, sizeof nothing);
+	if (to.fd >= 0)
+		close(to.fd);
+	return e == 0;
+}
+
+/* A write that failed for lack of room left no trace but this. */
+static void judge_room(struct run *r, const char *dir, const struct statfs *st)
+{
+	if (st->f_blocks == 0 || st->f_bavail >= FREE_BLOCKS_MIN || takes_more(dir, st))
 		return;
 	run_fail(r, "no room left where job output is kept: output may be cut short;"
 	        " free some, or name another place with --tmpdir");
+}
+
+static void judge_room_of(struct run *r, const struct task *t, const struct statfs *st)
+{
+	const char *path = t->kept ? t->kept->path[0] : NULL, *slash = path ? strrchr(path, '/') : NULL;
+	char *dir = slash ? strndup(path, (size_t)(slash - path) + 1) : NULL;
+	judge_room(r, dir ? dir : path ? "." : tmpdir_of(r->cfg), st);
+	free(dir);
 }
 
 /* What was free a moment ago is not written full in less time than memory would take. */
@@ -42,16 +66,16 @@ static void check_room(struct run *r, const struct task *t, const struct prong_r
 	r->room_unseen = now < r->room_until && !t->kept && job_status(res) == 0;
 	if (c->fd < 0 || r->room_unseen || fstatfs(c->fd, &st) != 0)
 		return;
-	double lasts = (double)st.f_bfree * (double)st.f_bsize / bytes_per_second;
+	double lasts = (double)st.f_bavail * (double)st.f_bsize / bytes_per_second;
 	r->room_until = t->kept ? 0 : now + (lasts < looks ? lasts : looks);
-	judge_room(r, &st);
+	judge_room_of(r, t, &st);
 }
 
 void done_check_room_at_last(struct run *r)
 {
 	struct statfs st;
 	if (r->room_unseen && statfs(tmpdir_of(r->cfg), &st) == 0)
-		judge_room(r, &st);
+		judge_room(r, tmpdir_of(r->cfg), &st);
 }
 
 static void last_line(const struct prong_captured *c, char *buf, size_t size)

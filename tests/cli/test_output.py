@@ -224,6 +224,26 @@ def test_full_tmpdir_is_never_silently_short(size, mode, tmp_path):
     assert whole if r.returncode == 0 else told, (r.returncode, len(r.stdout), r.stderr[-500:])
 
 
+RESERVED = ("truncate -s 20M \"$0.img\" && mkfs.ext4 -qF -m 30 \"$0.img\" && mount -o loop \"$0.img\" \"$0\" && "
+            "chmod 777 \"$0\" && exec \"$@\"")
+
+
+@pytest.mark.parametrize("user", [[], ["setpriv", "--reuid", "65534", "--clear-groups"]], ids=["root", "user"])
+def test_room_that_is_kept_for_others_is_no_room(user):
+    with tempfile.TemporaryDirectory(dir="/tmp") as d:  # where any user gets to
+        os.chmod(d, 0o755)
+        full = d + "/full"
+        os.mkdir(full)
+        in_it = ["unshare", "-m", "sh", "-c", RESERVED, full, *user]
+        if subprocess.run([*in_it, "test", "-x", PRONG], stderr=subprocess.DEVNULL, check=False).returncode:
+            pytest.skip("NOT TESTED: a full ext4 (needs mkfs.ext4, unshare -m and mount -o loop, as root)")
+        r = subprocess.run([*in_it, PRONG, "--plain", "--tmpdir", full, "head -c 40000000 /dev/zero 2>&-; :",
+                            ":::", "1"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, timeout=60, check=False)
+    assert 0 < len(r.stdout) < 40_000_000
+    assert r.returncode == 255 and b"no room" in r.stderr, r.stderr
+
+
 @pytest.mark.parametrize("mode", [["--group"], ["-k"], ["--line-buffer"], ["-k", "--tag"]])
 def test_nothing_is_left_in_tmpdir(mode, tmp_path):
     spool = tmp_path / "spool"
