@@ -33,9 +33,15 @@ int database_put(struct database *d, const struct task *t, const char *command)
 	return -1;
 }
 
-int database_take(struct database *d, struct args *a, uint64_t *seq)
+int64_t database_last(struct database *d)
 {
-	(void)d, (void)a, (void)seq;
+	(void)d;
+	return -1;
+}
+
+int database_take(struct database *d, struct args *a, uint64_t *seq, int64_t *row)
+{
+	(void)d, (void)a, (void)seq, (void)row;
 	return -1;
 }
 

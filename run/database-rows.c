@@ -149,27 +149,51 @@ int database_put(struct database *d, const struct task *t, const char *command)
 	return e ? e : database_flush(d, false);
 }
 
-/* ---- workers ---- */
+/* A number, or `none` where the query finds no row. */
+static int64_t query(struct database *d, struct buf *sql, int64_t none)
+{
+	sqlite3_stmt *s;
+	if (database_prepare(d, &s, sql) != 0)
+		return -1;
+	int e = sqlite3_step(s);
+	int64_t n = e == SQLITE_ROW    ? sqlite3_column_int64(s, 0)
+	            : e == SQLITE_DONE ? none
+	                               : database_failed(d, "database");
+	sqlite3_finalize(s);
+	return n;
+}
+
+int64_t database_last(struct database *d)
+{
+	struct buf sql = { 0 };
+	if (d->pending)
+		return 0;
+	buf_fmt(&sql, "SELECT max(Seq) FROM %s", d->table);
+	return query(d, &sql, 0);
+}
+
+/* ---- workers: a row is known by its rowid, for Seq need not be one row's ---- */
 
 static int prepare_worker(struct database *d)
 {
 	struct buf sql = { 0 };
 	if (d->take)
 		return 0;
-	buf_fmt(&sql, "SELECT * FROM %s WHERE Exitval = %d ORDER BY Seq LIMIT 1", d->table,
+	buf_fmt(&sql, "SELECT *, _rowid_ FROM %s WHERE Exitval = %d ORDER BY Seq LIMIT 1", d->table,
 	        DATABASE_READY);
 	int e = database_prepare(d, &d->take, &sql);
-	buf_fmt(&sql, "UPDATE %s SET Exitval = %d WHERE Seq = ? AND Exitval = %d", d->table,
+	buf_fmt(&sql, "UPDATE %s SET Exitval = %d WHERE _rowid_ = ? AND Exitval = %d", d->table,
 	        DATABASE_TAKEN, DATABASE_READY);
 	e = e ? e : database_prepare(d, &d->mark, &sql);
 	buf_fmt(&sql, "UPDATE %s SET Host = ?, Starttime = ?, JobRuntime = ?, Send = ?, "
 	              "Receive = ?, Exitval = ?, _Signal = ?, Command = ?, Stdout = ?, Stderr = ? "
-	              "WHERE Seq = ?", d->table);
+	              "WHERE _rowid_ = ?", d->table);
 	return e ? e : database_prepare(d, &d->update, &sql);
 }
 
-static void copy_row(struct database *d, struct args *a, uint64_t *seq)
+static void copy_row(struct database *d, struct args *a, uint64_t *seq, int64_t *row)
 {
+	*row = sqlite3_column_int64(d->take, (int)(FIXED + d->columns) + 2);
 	*seq = (uint64_t)sqlite3_column_int64(d->take, 0);
 	buf_clear(&d->values);
 	size_t n = 0;
@@ -188,14 +212,14 @@ static void copy_row(struct database *d, struct args *a, uint64_t *seq)
 	*a = (struct args){ .v = d->v, .n = n };
 }
 
-int database_take(struct database *d, struct args *a, uint64_t *seq)
+int database_take(struct database *d, struct args *a, uint64_t *seq, int64_t *row)
 {
 	if (prepare_worker(d) != 0 || database_flush(d, true) != 0 || database_begin(d) != 0)
 		return -1;
 	int found = sqlite3_step(d->take), e = 0;
 	if (found == SQLITE_ROW) {
-		copy_row(d, a, seq);
-		sqlite3_bind_int64(d->mark, 1, (sqlite3_int64)*seq);
+		copy_row(d, a, seq, row);
+		sqlite3_bind_int64(d->mark, 1, *row);
 		e = finish(d, d->mark, 0);
 	} else if (found != SQLITE_DONE) {
 		e = database_failed(d, "cannot take a job");
@@ -217,32 +241,17 @@ int database_done(struct database *d, const struct record *r)
 	int e = bind_stream(d, d->update, 9, &r->stream[0], &later[0]);
 	if (e == 0)
 		e = bind_stream(d, d->update, 10, &r->stream[1], &later[1]);
-	sqlite3_bind_int64(d->update, 11, (sqlite3_int64)r->task->seq);
+	sqlite3_bind_int64(d->update, 11, r->task->row);
 	e = finish(d, d->update, e);
-	if (e == 0 && (later[0] || later[1])) {
-		sqlite3_stmt *s;
-		struct buf sql = { 0 };
-		buf_fmt(&sql, "SELECT rowid FROM %s WHERE Seq = %llu", d->table,
-		        (unsigned long long)r->task->seq);
-		e = database_prepare(d, &s, &sql);
-		sqlite3_int64 row = e == 0 && sqlite3_step(s) == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
-		sqlite3_finalize(s);
-		if (e == 0 && write_later(d, r, row, later) != 0)
-			e = database_failed(d, "cannot write a long output");
-	}
+	if (e == 0 && write_later(d, r, r->task->row, later) != 0)
+		e = database_failed(d, "cannot write a long output");
 	return e ? e : database_flush(d, true);
 }
 
 int64_t database_open_rows(struct database *d)
 {
-	sqlite3_stmt *s;
 	struct buf sql = { 0 };
 	buf_fmt(&sql, "SELECT count(*) FROM %s WHERE Exitval IN (%d, %d)", d->table, DATABASE_READY,
 	        DATABASE_TAKEN);
-	if (database_prepare(d, &s, &sql) != 0)
-		return -1;
-	int64_t n = sqlite3_step(s) == SQLITE_ROW ? sqlite3_column_int64(s, 0)
-	                                          : database_failed(d, "database");
-	sqlite3_finalize(s);
-	return n;
+	return query(d, &sql, 0);
 }

@@ -16,8 +16,10 @@ struct database *database_url(const char *url, bool fresh, const struct names *n
 /* All: 0, or -1 after warn(). */
 int database_add(struct database *d, const struct record *r);    /* a job that has ended */
 int database_put(struct database *d, const struct task *t, const char *command); /* one to run */
-/* Take one that is ready.  1: *a (until the next call) and *seq; 0: there is none. */
-int database_take(struct database *d, struct args *a, uint64_t *seq);
+/* The highest Seq there is, 0: no rows; -1 after warn(). */
+int64_t database_last(struct database *d);
+/* Take one that is ready.  1: *a (until the next call), *seq and *row; 0: there is none. */
+int database_take(struct database *d, struct args *a, uint64_t *seq, int64_t *row);
 int database_done(struct database *d, const struct record *r);   /* the row of a taken one */
 /* Rows that have not ended; -1 after warn(). */
 int64_t database_open_rows(struct database *d);

@@ -91,9 +91,12 @@ static int take_one(struct run *r, struct task **t)
 {
 	struct args a;
 	uint64_t seq = 0;
-	int e = database_take(r->db, &a, &seq);
-	if (e == 1 && (*t = numbered(r, &a)))
+	int64_t row = 0;
+	int e = database_take(r->db, &a, &seq, &row);
+	if (e == 1 && (*t = numbered(r, &a))) {
 		(*t)->seq = seq;
+		(*t)->row = row;
+	}
 	if (e <= 0)
 		input_ended(r, 0);
 	if (e < 0)

@@ -49,8 +49,12 @@ void run_dry(struct run *r, unsigned jobs)
 static void put_jobs(struct run *r)
 {
 	struct task *t;
+	int64_t last = database_last(r->db); /* the table may be one that is added to */
+	if (last < 0)
+		run_fail(r, NULL);
 	for (;;) {
 		while (!r->no_more && (t = feed_next(r))) {
+			t->seq += (uint64_t)last;
 			if (database_put(r->db, t, builder_command(&r->b, t)) != 0)
 				run_fail(r, NULL);
 			task_free(t);

@@ -9,6 +9,7 @@ struct task {
 	struct task *prev, *next; /* running tasks, or the queue of those to try again */
 	uint64_t seq, nth; /* its number; its place in the input (the same but for --retry-failed) */
 	int64_t id;       /* the pool's */
+	int64_t row;      /* --sqlworker: where the database has it */
 	unsigned slot, tries;
 	bool evicted;     /* ended by --memfree, to be run again */
 	bool suspended;   /* by --memsuspend */

@@ -97,6 +97,23 @@ def test_both_and_a_table_that_is_appended_to():
     assert rows("m.sqlite", "SELECT V1, Exitval FROM jobs ORDER BY rowid") == [("a", 0), ("a", 1), ("b", -1000)]
 
 
+def test_jobs_that_are_added_are_jobs_of_their_own():
+    prong("--sqlmaster", url(), "echo {#}", ":::", "A", "B")
+    prong("--sqlmaster", "+" + url(), "echo {#}", ":::", "C", "D")
+    r = prong("-k", "--sqlworker", url(), "echo")
+    assert r.stdout == b"A\nB\nC\nD\n"
+    assert rows("m.sqlite", "SELECT Seq, V1, Stdout FROM jobs ORDER BY rowid") == [
+        (i + 1, v, v + "\n") for i, v in enumerate("ABCD")]
+
+
+def test_rows_of_one_number_are_not_taken_for_one():
+    prong("--sqlmaster", url(), "echo", ":::", "A", "B")
+    with sqlite3.connect("m.sqlite") as db:
+        db.execute("UPDATE jobs SET Seq = 1")
+    prong("--sqlworker", url(), "yes | head -c 20000000; echo {}; :")
+    assert rows("m.sqlite", "SELECT V1, substr(Stdout, -2) FROM jobs ORDER BY V1") == [("A", b"A\n"), ("B", b"B\n")]
+
+
 def test_master_waits_for_workers():
     master = subprocess.Popen([PRONG, "--wait", "--sqlmaster", url(), "echo", ":::", "1"], stdin=subprocess.DEVNULL)
     while not os.path.exists("m.sqlite") or not rows("m.sqlite", "SELECT 1 FROM sqlite_master"):
