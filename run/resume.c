@@ -174,7 +174,7 @@ static void be_the_input(struct config *cfg, const struct resume *r)
 	cfg->delim_len = 1;
 	cfg->colsep = cfg->eof_str = NULL;
 	cfg->csv = cfg->header = cfg->skip_first = cfg->no_run_if_empty = cfg->quote = false;
-	cfg->repeat = cfg->plus = false;
+	cfg->repeat = cfg->plus = cfg->link = cfg->shuf = false;
 	cfg->trim = TRIM_NONE;
 	cfg->pack = PACK_ONE;
 	cfg->max_args = cfg->max_lines = -1;
@@ -186,6 +186,11 @@ static int usable(const struct config *cfg)
 {
 	static const char *const names[] = { "", "resume", "resume-failed", "retry-failed" };
 	const char *name = names[cfg->resume];
+	if (cfg->joblog && cfg->resume != RESUME_RETRY && cfg->shuf && !cfg->seed) {
+		warn("--%s needs the numbers that the jobs had: give --shuf the same --seed in "
+		     "every run", name);
+		return -1;
+	}
 	if (cfg->joblog && strcmp(cfg->joblog, "-") != 0)
 		return 0;
 	if (!cfg->joblog && cfg->resume == RESUME_MISSING && results_kind(cfg) == RESULTS_FILES &&

@@ -216,3 +216,19 @@ def test_full_disk_is_said():
 def test_mode_follows_the_umask():
     out("--joblog", "log", "true", ":::", "1", preexec_fn=lambda: os.umask(0o027))
     assert os.stat("log").st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("option", ["--resume", "--resume-failed"])
+def test_resume_of_a_shuffled_run_needs_its_seed(option):
+    halted = ["--shuf", "--seed", "7", "-j1", "--joblog", "log", "echo {} >> ran; :", ":::", *"12345678"]
+    assert prong("--halt", "soon,done=4", *halted).returncode == 0
+    r = prong(option, "--shuf", "-j1", "--joblog", "log", "echo {} >> ran; :", ":::", *"12345678")
+    assert r.returncode == 255 and b"--seed" in r.stderr and r.stderr.count(b"\n") == 1
+    assert prong(option, *halted).returncode == 0
+    assert sorted(pathlib.Path("ran").read_text().split()) == list("12345678")
+
+
+def test_retry_failed_does_not_shuffle_numbers():
+    pathlib.Path("log").write_text("".join(f"{i}\t:\t1.0\t0.0\t0\t0\t1\t0\techo {i}{i}\n" for i in range(1, 9)))
+    r = prong("-k", "--retry-failed", "--shuf", "--seed", "4", "--joblog", "log")
+    assert r.stdout.split() == [b"%d%d" % (i, i) for i in range(1, 9)]
