@@ -186,6 +186,11 @@ static int usable(const struct config *cfg)
 {
 	static const char *const names[] = { "", "resume", "resume-failed", "retry-failed" };
 	const char *name = names[cfg->resume];
+	if (cfg->resume == RESUME_RETRY && cfg->pipe) {
+		warn("--retry-failed runs the commands of the log, which have no block of --pipe: "
+		     "use --resume-failed with the same input");
+		return -1;
+	}
 	if (cfg->joblog && cfg->resume != RESUME_RETRY && cfg->shuf && !cfg->seed) {
 		warn("--%s needs the numbers that the jobs had: give --shuf the same --seed in "
 		     "every run", name);

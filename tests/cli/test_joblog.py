@@ -232,3 +232,12 @@ def test_retry_failed_does_not_shuffle_numbers():
     pathlib.Path("log").write_text("".join(f"{i}\t:\t1.0\t0.0\t0\t0\t1\t0\techo {i}{i}\n" for i in range(1, 9)))
     r = prong("-k", "--retry-failed", "--shuf", "--seed", "4", "--joblog", "log")
     assert r.stdout.split() == [b"%d%d" % (i, i) for i in range(1, 9)]
+
+
+@pytest.mark.parametrize("option", ["--pipe", "--round-robin", "--tee"])
+def test_retry_failed_has_no_blocks(option):
+    path = log(row(1, b"echo one", 1))
+    before = path.read_bytes()
+    r = prong("--retry-failed", option, "--block", "4", "--joblog", "log", "cat", stdin=b"1\n" * 50)
+    assert r.returncode == 255 and r.stdout == b"" and r.stderr.count(b"\n") == 1
+    assert path.read_bytes() == before
