@@ -16,6 +16,9 @@ struct database {
 	bool pending;       /* the table is still to be made: the number of values is not known */
 	bool within;        /* a transaction */
 	double since;
+	struct sink_patience patience;
+	double until;       /* others may hold it so long */
+	bool hurried;       /* the run ends: that is not long any more */
 	size_t columns;     /* of values */
 	sqlite3_stmt *insert, *update, *take, *mark;
 	struct buf text;

@@ -9,15 +9,17 @@ static struct database *without(const char *name)
 	return NULL;
 }
 
-struct database *database_results(const struct config *cfg, const struct names *names)
+struct database *database_results(const struct config *cfg, const struct names *names,
+                                  const struct sink_patience *p)
 {
-	(void)names;
+	(void)names, (void)p;
 	return without(cfg->results);
 }
 
-struct database *database_url(const char *url, bool fresh, const struct names *names)
+struct database *database_url(const char *url, bool fresh, const struct names *names,
+                              const struct sink_patience *p)
 {
-	(void)fresh, (void)names;
+	(void)fresh, (void)names, (void)p;
 	return without(url);
 }
 

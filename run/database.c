@@ -9,10 +9,12 @@
 #include "timing.h"
 
 #include <ctype.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUSY_MS = 60000 };
+enum { LOOK_MS = 50 };
+static const double busy_seconds = 60, hurried_seconds = 1;
 
 int database_failed(struct database *d, const char *what)
 {
@@ -24,6 +26,22 @@ static int run_sql(struct database *d, const char *sql)
 {
 	int e = sqlite3_exec(d->db, sql, NULL, NULL, NULL);
 	return e == SQLITE_OK ? 0 : database_failed(d, "database");
+}
+
+/* Another has it: wait, but heed signals. */
+static int busy(void *arg, int n)
+{
+	struct database *d = arg;
+	struct pollfd signals = { .fd = d->patience.fd, .events = POLLIN };
+	double now = timing_now();
+	if (n == 0 && !d->hurried)
+		d->until = now + busy_seconds;
+	(void)poll(&signals, 1, n < 10 ? n : LOOK_MS);
+	if (!d->hurried && !d->patience.go_on(d->patience.arg)) {
+		d->hurried = true;
+		d->until = now + hurried_seconds;
+	}
+	return now < d->until;
 }
 
 /* ---- opening ---- */
@@ -38,18 +56,19 @@ static char *quoted(const char *name)
 	return b.s;
 }
 
-static struct database *open_file(const char *path, const char *table, const struct names *names)
+static struct database *open_file(const char *path, const char *table, const struct names *names,
+                                  const struct sink_patience *p)
 {
 	struct database *d = xrealloc(NULL, sizeof *d);
 	*d = (struct database){ .path = xstrdup(path), .name = xstrdup(table), .table = quoted(table),
-	                      .names = names };
+	                      .names = names, .patience = *p };
 	if (sqlite3_open_v2(path, &d->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
 	    SQLITE_OK) {
 		database_failed(d, "cannot open the database");
 		(void)database_close(d);
 		return NULL;
 	}
-	sqlite3_busy_timeout(d->db, BUSY_MS);
+	sqlite3_busy_handler(d->db, busy, d);
 	return d;
 }
 
@@ -78,9 +97,10 @@ static int count_columns(struct database *d)
 	return 0;
 }
 
-struct database *database_results(const struct config *cfg, const struct names *names)
+struct database *database_results(const struct config *cfg, const struct names *names,
+                                  const struct sink_patience *p)
 {
-	struct database *d = open_file(cfg->results, "jobs", names);
+	struct database *d = open_file(cfg->results, "jobs", names, p);
 	if (!d)
 		return NULL;
 	if (cfg->resume != RESUME_NO && count_columns(d) == 0)
@@ -111,7 +131,8 @@ static char *decoded(const char *s, size_t n)
 	return b.s;
 }
 
-struct database *database_url(const char *url, bool fresh, const struct names *names)
+struct database *database_url(const char *url, bool fresh, const struct names *names,
+                              const struct sink_patience *p)
 {
 	bool plus = *url == '+';
 	const char *s = url + plus, *slash;
@@ -126,7 +147,7 @@ struct database *database_url(const char *url, bool fresh, const struct names *n
 	}
 	char *path = decoded(s + vendor + 4, (size_t)(slash - s) - vendor - 4);
 	char *table = decoded(slash + 1, strlen(slash + 1));
-	struct database *d = open_file(path, table, names);
+	struct database *d = open_file(path, table, names, p);
 	free(path);
 	if (d) {
 		int e = fresh && !plus ? drop_table(d) : count_columns(d);
@@ -197,9 +218,10 @@ int database_begin(struct database *d)
 {
 	if (d->within)
 		return 0;
-	d->within = true;
+	int e = run_sql(d, "BEGIN IMMEDIATE");
+	d->within = e == 0;
 	d->since = timing_now();
-	return run_sql(d, "BEGIN IMMEDIATE");
+	return e;
 }
 
 int database_flush(struct database *d, bool now)

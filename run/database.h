@@ -3,16 +3,20 @@
 #define RUN_DATABASE_H
 
 #include "record.h"
+#include "sink.h"
 
 struct database;
 
 /* What Exitval says of a row that has not ended. */
 enum { DATABASE_READY = -1000, DATABASE_TAKEN = -1220 };
 
-/* --results FILE.sqlite.  NULL after warn(), also where prong was built without SQLite. */
-struct database *database_results(const struct config *cfg, const struct names *names);
+/* --results FILE.sqlite.  NULL after warn(), also where prong was built without SQLite.
+ * p: what to look at while others hold the database (copied). */
+struct database *database_results(const struct config *cfg, const struct names *names,
+                                  const struct sink_patience *p);
 /* A DBURL.  fresh: for a master: the table is made new unless the URL begins with '+'. */
-struct database *database_url(const char *url, bool fresh, const struct names *names);
+struct database *database_url(const char *url, bool fresh, const struct names *names,
+                              const struct sink_patience *p);
 /* All: 0, or -1 after warn(). */
 int database_add(struct database *d, const struct record *r);    /* a job that has ended */
 int database_put(struct database *d, const struct task *t, const char *command); /* one to run */

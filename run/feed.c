@@ -14,6 +14,7 @@
 
 enum { LOOK_AHEAD = 4096 }; /* records at a time, so that jobs are not kept waiting */
 enum { ASK_AHEAD_MAX = 256 };
+enum { LOOK_AT_SIGNALS = 256 }; /* records between two looks */
 
 /* --resume: is this one in the job log, or among the results? */
 static bool done_before(struct run *r, struct task *t)
@@ -104,11 +105,19 @@ static int take_one(struct run *r, struct task **t)
 	return e == 1;
 }
 
+/* Much input may be read before the run waits again: by --filter, for {##}, for --sqlmaster. */
+static bool heeds_signals(struct run *r)
+{
+	return ++r->reads % LOOK_AT_SIGNALS || run_go_on(r);
+}
+
 /* 1 and *t (or NULL: skipped), 0: over, -EAGAIN: not yet, -EBUSY: nor before a job has read. */
 static int read_one(struct run *r, struct task **t)
 {
 	struct args a;
 	*t = NULL;
+	if (!heeds_signals(r))
+		return 0;
 	if (r->taking)
 		return take_one(r, t);
 	int e = r->pipe ? read_block(r, t) : pack_next(r->pack, &a);

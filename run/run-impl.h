@@ -43,6 +43,7 @@ struct run {
 	struct task_list running, again, ready; /* ready: read ahead for {##} */
 	size_t ask_ahead;         /* tasks that perl is asked about at once */
 	uint64_t seq, started, finished;
+	unsigned reads;           /* of the input, counted to look at signals */
 	uint64_t resumed;         /* done before: not run */
 	struct gate gate;         /* --memfree and its like */
 	double delay;             /* --delay; auto changes it */

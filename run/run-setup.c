@@ -80,10 +80,11 @@ static bool open_database(struct run *r)
 	const struct config *cfg = r->cfg;
 	const struct names *names = inputs_header(r->in);
 	bool results = results_kind(cfg) == RESULTS_DATABASE;
+	struct sink_patience p = { r->host->signal_fd, run_go_on, r };
 	if (cfg->sql)
-		r->db = database_url(cfg->sql, cfg->sql_master, names);
+		r->db = database_url(cfg->sql, cfg->sql_master, names, &p);
 	else if (results)
-		r->db = database_results(cfg, names);
+		r->db = database_results(cfg, names, &p);
 	return r->db || (!cfg->sql && !results);
 }
 
@@ -125,13 +126,15 @@ bool run_set_up(struct run *r, unsigned jobs)
 		return false;
 	if (cfg->latest && !cfg->dry_run)
 		r->latest = latest_new(cfg, STDOUT_FILENO);
+	if (open_pool(r, jobs) != 0) /* before what may wait for others and look at signals */
+		return false;
 	if (!cfg->dry_run && !open_database(r))
 		return false;
 	if (cfg->ntemplates && !cfg->dry_run && !(r->fill = fill_new(cfg, inputs_header(r->in))))
 		return false;
-	if (cfg->joblog && !cfg->dry_run && !(r->log = joblog_open(cfg->joblog, cfg->resume != RESUME_NO)))
-		return false;
-	return open_pool(r, jobs) == 0;
+	if (cfg->joblog && !cfg->dry_run)
+		r->log = joblog_open(cfg->joblog, cfg->resume != RESUME_NO);
+	return r->log || !cfg->joblog || cfg->dry_run;
 }
 
 void run_tear_down(struct run *r)

@@ -222,6 +222,7 @@ void run_all(const struct config *cfg, const struct host *host, struct inputs *i
 	if (jobs > 0)
 		jobs = pipe_jobs(cfg, in, jobs);
 	if (jobs <= 0 || !run_set_up(&r, (unsigned)jobs)) {
+		out->signal = r.signal;
 		run_tear_down(&r);
 		return;
 	}

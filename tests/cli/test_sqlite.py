@@ -2,8 +2,10 @@
 
 import os
 import pathlib
+import signal
 import sqlite3
 import subprocess
+import time
 
 import pytest
 
@@ -133,3 +135,28 @@ def test_other_databases_and_bad_urls(bad):
 def test_a_worker_without_a_table():
     r = prong("--sqlworker", url(), "echo")
     assert r.returncode == 255 and r.stderr.count(b"\n") == 1
+
+
+def ended_by_sigint(*args):
+    p = subprocess.Popen([PRONG, *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    time.sleep(0.5)  # it is at it by now; if not, all the better
+    p.send_signal(signal.SIGINT)
+    try:
+        return p.wait(timeout=10) == -signal.SIGINT
+    finally:
+        p.kill()
+
+
+def test_a_master_heeds_signals_while_it_fills():
+    many = [str(i) for i in range(3000)]
+    assert ended_by_sigint("--sqlmaster", url(), "echo", ":::", *many, ":::", *many)
+
+
+@pytest.mark.parametrize("who", [["--sqlworker"], ["--sqlmaster"], ["--sqlandworker"]])
+def test_signals_are_heeded_while_another_has_the_database(who):
+    prong("--sqlmaster", url(), "echo", ":::", "1")
+    with sqlite3.connect("m.sqlite", isolation_level=None) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        assert ended_by_sigint(*who, url(), "echo", ":::", "1")
+        db.execute("ROLLBACK")
+    assert rows("m.sqlite", "SELECT V1, Exitval FROM jobs") == [("1", -1000)]

@@ -183,3 +183,33 @@ def test_a_late_writer_reaches_no_other_job(prong):
     # where the machine is slow a job lasts longer than its writer waits
     assert all(lines[i - 1] == n[4:] for i, n in enumerate(lines) if n.startswith(b"LATE"))
     time.sleep(0.5)
+
+
+MANY = [":::", *map(str, range(3000)), ":::", *map(str, range(3000))]
+READING = {
+    "filter": ["--filter", '{1} eq "x"', "echo", *MANY],
+    "total": ["--plus", "echo {##}"],
+    "dry run": ["--dry-run", "echo", *MANY],
+    "resume": ["--resume", "--joblog", "log", "--plus", "echo {##}"],
+}
+
+
+@pytest.mark.parametrize("what", list(READING))
+def test_signals_are_heeded_while_much_is_read(prong, what, tmp_path):
+    with open(tmp_path / "out", "wb") as out:
+        yes = subprocess.Popen(["yes"], stdout=subprocess.PIPE)
+        p = subprocess.Popen([prong, *READING[what]], stdin=yes.stdout, stdout=out)
+        yes.stdout.close()
+        time.sleep(0.5)  # it reads by now; if it does not yet, all the better
+        p.send_signal(signal.SIGINT)
+        try:
+            assert p.wait(timeout=10) == -signal.SIGINT
+        finally:
+            end_reading(p, yes)
+
+
+def end_reading(p, yes):
+    yes.kill()
+    yes.wait()
+    p.kill()
+    p.wait()
