@@ -340,11 +340,19 @@ static void record(struct run *r, struct task *t, const struct prong_result *res
 		run_fail(r, NULL);
 }
 
-void done_job(struct run *r, struct task *t, const struct prong_result *res)
+static void try_again(struct run *r, struct task *t)
+{
+	t->by_shell = t->evicted = t->suspended = t->timed_out = false;
+	free(t->tag);
+	t->tag = NULL;
+	done_squeezed_free(r, t);
+	t->sent[0] = t->sent[1] = 0;
+	task_push(&r->again, t);
+}
+
+static void ended(struct run *r, struct task *t, const struct prong_result *res)
 {
 	struct prong_captured c[2];
-	if (by_shell_instead(r, t, res))
-		return;
 	task_del(&r->running, t);
 	t->tries++;
 	if (r->cfg->delay_auto)
@@ -353,12 +361,7 @@ void done_job(struct run *r, struct task *t, const struct prong_result *res)
 	captured(t, res, c);
 	check_room(r, t, res, &c[0]);
 	if (wants_retry(r, t, res) && pipe_again(t)) {
-		t->by_shell = t->evicted = t->suspended = false;
-		free(t->tag);
-		t->tag = NULL;
-		done_squeezed_free(r, t);
-		t->sent[0] = t->sent[1] = 0;
-		task_push(&r->again, t);
+		try_again(r, t);
 		return;
 	}
 	if (r->fill && r->cfg->cleanup)
@@ -377,4 +380,14 @@ void done_job(struct run *r, struct task *t, const struct prong_result *res)
 	count(r, t, res, &c[1]);
 	done_squeezed_free(r, t);
 	task_free(t);
+}
+
+void done_job(struct run *r, struct task *t, const struct prong_result *res)
+{
+	struct prong_result late = *res;
+	if (by_shell_instead(r, t, res))
+		return;
+	if (t->timed_out && res->how == PRONG_CANCELLED)
+		late.how = PRONG_TIMEDOUT; /* the pool knows no percentages */
+	ended(r, t, &late);
 }

@@ -97,9 +97,9 @@ static double check_times(struct run *r, double now)
 		return -1;
 	for (struct task *t = r->running.head; t; t = t->next) {
 		double left = t->started + limit - now;
-		if (left <= 0)
-			prong_stop(r->pool, t->id);
-		else if (next < 0 || left < next)
+		if (left <= 0 && !r->ended && !t->evicted)
+			t->timed_out = prong_stop(r->pool, t->id) == 0 || t->timed_out;
+		else if (left > 0 && (next < 0 || left < next))
 			next = left;
 	}
 	return next;

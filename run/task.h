@@ -13,6 +13,7 @@ struct task {
 	unsigned slot, tries;
 	bool evicted;     /* ended by --memfree, to be run again */
 	bool suspended;   /* by --memsuspend */
+	bool timed_out;   /* ended by --timeout N% */
 	bool by_shell;    /* direct exec did not work: the shell says why */
 	double started;   /* monotonic seconds */
 	int64_t sent[2];  /* bytes of live output seen */

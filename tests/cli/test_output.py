@@ -324,3 +324,13 @@ def test_what_was_ended_is_said_where_no_summary_comes(prong):
     assert err("--no-summary", *timeout) == ""
     assert "1 timed out" in err("--summary", *timeout)
     assert "because of" not in err("--summary", *timeout)
+
+
+def test_a_timeout_in_percent_is_a_timeout():
+    late = ["-j1", "--joblog", "log", "--timeout", "1000%", "echo {} >> tries; sleep {}", ":::", *["0.05"] * 5, "300"]
+    r = prong("--retries", "2", *late)
+    assert r.returncode == 1 and b"because of --timeout" in r.stderr
+    assert pathlib.Path("tries").read_text().split()[5:] == ["300", "300"]
+    assert pathlib.Path("log").read_text().splitlines()[-1].split("\t")[6:8] == ["-1", "15"]
+    assert b"timed out" in prong("--summary", *late).stderr
+    assert prong("--halt", "now,fail=1", *late).returncode == 255
