@@ -322,11 +322,26 @@ static void start_task(struct run *r, struct task *t)
 		r->next_start = t->started + r->delay;
 }
 
+/* While --delay is waited for: is there anything left to wait for? */
+static void see_the_end(struct run *r)
+{
+	struct task *t;
+	if (r->again.head || r->ready.head || r->input_over || r->no_more || r->taking || r->pipe)
+		return; /* a row or a block is better left to others */
+	if ((t = feed_next(r)))
+		task_push(&r->ready, t);
+}
+
 void feed_fill(struct run *r)
 {
 	struct task *t;
-	while (!r->no_more && prong_room(r->pool) &&
-	       !(r->delay > 0 && timing_now() < r->next_start) && (t = feed_next(r))) {
+	while (!r->no_more && prong_room(r->pool)) {
+		if (r->delay > 0 && timing_now() < r->next_start) {
+			see_the_end(r);
+			return;
+		}
+		if (!(t = feed_next(r)))
+			return;
 		if (!gate_open(r)) {
 			task_push(&r->ready, t);
 			return;

@@ -159,3 +159,10 @@ def test_help_for_a_full_disk_is_an_error(prong, option):
     with open("/dev/full", "wb") as full:
         r = subprocess.run([prong, option], stdout=full, stderr=subprocess.PIPE, timeout=20)
     assert r.returncode == 255 and b"standard output" in r.stderr
+
+
+@pytest.mark.parametrize("values", ["arguments", "input", "a late end"])
+def test_nothing_is_waited_for_after_the_last_start(prong, values):
+    how = {"arguments": "prong --delay 1000 echo ::: 1 </dev/null", "input": "echo 1 | prong --delay 1000 echo",
+           "a late end": "(echo 1; sleep 0.3) | prong --delay 1000 echo"}[values]
+    assert run("sh", "-c", how.replace("prong", prong, 1), timeout=60).stdout == b"1\n"
