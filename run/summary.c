@@ -98,7 +98,10 @@ static void describe(struct buf *b, const struct summary *s, const struct prong_
 		        prong_strerror(r->status));
 		break;
 	default:
-		buf_str(b, "lost: somebody else took its exit status");
+		if (r->status)
+			buf_fmt(b, "its output could not be kept: %s", prong_strerror(r->status));
+		else
+			buf_str(b, "lost: somebody else took its exit status");
 	}
 }
 

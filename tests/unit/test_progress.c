@@ -230,6 +230,23 @@ static void summary_words(void **state)
 	close(fd[1]);
 }
 
+static void summary_of_the_lost(void **state)
+{
+	int fd[2];
+	struct summary *s = summary_new();
+	(void)state;
+	assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
+	add(s, 1, PRONG_LOST, ENOSPC, 0, false, NULL);
+	add(s, 2, PRONG_LOST, 0, 0, false, NULL);
+	summary_print(s, fd[1], 2);
+	const char *got = taken(fd[0]);
+	assert_non_null(strstr(got, "\n  job 1: its output could not be kept: No space left on device"));
+	assert_non_null(strstr(got, "\n  job 2: lost: somebody else took its exit status"));
+	summary_free(s);
+	close(fd[0]);
+	close(fd[1]);
+}
+
 static void summary_of_many(void **state)
 {
 	int fd[2];
@@ -260,7 +277,7 @@ int main(void)
 		cmocka_unit_test(no_color_and_dumb),
 		cmocka_unit_test(text_is_cut_and_defused),
 		cmocka_unit_test(summary_words),
-		cmocka_unit_test(summary_of_many),
+		cmocka_unit_test(summary_of_the_lost), cmocka_unit_test(summary_of_many),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
