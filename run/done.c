@@ -342,6 +342,7 @@ static void record(struct run *r, struct task *t, const struct prong_result *res
 
 static void try_again(struct run *r, struct task *t)
 {
+	run_end_lines(r, t);
 	t->by_shell = t->evicted = t->suspended = t->timed_out = false;
 	free(t->tag);
 	t->tag = NULL;

@@ -70,6 +70,7 @@ void run_make_way(struct run *r); /* before a line on standard error: for --late
 bool run_wants_summary(const struct run *r); /* what failed is said at the end */
 void run_loop(struct run *r); /* until every job has ended */
 void run_handle(struct run *r, const struct prong_event *ev);
+void run_end_lines(struct run *r, struct task *t); /* a try failed within a line */
 
 /* ---- run-setup.c ---- */
 bool run_set_up(struct run *r, unsigned jobs); /* false after warn() */

@@ -59,6 +59,23 @@ void run_check_sink(struct run *r, int e)
 
 /* ---- the loop ---- */
 
+static void show_live(struct run *r, struct task *t, int stream, const char *data, size_t len)
+{
+	t->in_line[stream - 1] = len ? data[len - 1] != '\n' : t->in_line[stream - 1];
+	run_hide_progress(r);
+	if (!r->latest || (stream == 2 && !latest_lives(r->latest)))
+		run_check_sink(r, sink_data(r->sink, t->nth, t->tag, stream, data, len));
+	else if (latest_data(r->latest, t->nth, t->tag, data, len) != 0)
+		run_fail(r, "cannot write to the terminal");
+}
+
+void run_end_lines(struct run *r, struct task *t)
+{
+	for (int stream = 1; stream <= 2; stream++)
+		if (t->in_line[stream - 1])
+			show_live(r, t, stream, "\n", 1);
+}
+
 static void live_output(struct run *r, const struct prong_event *ev)
 {
 	struct task *t = ev->tag;
@@ -68,13 +85,7 @@ static void live_output(struct run *r, const struct prong_event *ev)
 		return;
 	}
 	done_keep(r, t, ev);
-	run_hide_progress(r);
-	if (r->latest && (ev->stream == 1 || latest_lives(r->latest))) {
-		if (latest_data(r->latest, t->nth, t->tag, ev->data, ev->len) != 0)
-			run_fail(r, "cannot write to the terminal");
-		return;
-	}
-	run_check_sink(r, sink_data(r->sink, t->nth, t->tag, ev->stream, ev->data, ev->len));
+	show_live(r, t, ev->stream, ev->data, ev->len);
 }
 
 void run_handle(struct run *r, const struct prong_event *ev)

@@ -17,6 +17,7 @@ struct task {
 	bool by_shell;    /* direct exec did not work: the shell says why */
 	double started;   /* monotonic seconds */
 	int64_t sent[2];  /* bytes of live output seen */
+	bool in_line[2];  /* the last of them was no newline */
 	char *tag;        /* NULL: none */
 	char *dir;        /* working directory; NULL: here */
 	struct perl_values *perl; /* what {= =} gave; NULL: not asked yet */

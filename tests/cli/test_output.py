@@ -334,3 +334,13 @@ def test_a_timeout_in_percent_is_a_timeout():
     assert pathlib.Path("log").read_text().splitlines()[-1].split("\t")[6:8] == ["-1", "15"]
     assert b"timed out" in prong("--summary", *late).stderr
     assert prong("--halt", "now,fail=1", *late).returncode == 255
+
+
+@pytest.mark.parametrize("more", [[], ["-k"], ["--tag"], ["--latest-line"]])
+def test_an_unfinished_line_of_a_try_is_a_line(more):
+    script = "printf x; printf y >&2; test -e f || { touch f; exit 1; }; echo {}; echo e >&2"
+    r = prong("--line-buffer", *more, "--retries", "2", script, ":::", "1")
+    tag = b"1\t" if "--tag" in more else b""
+    shown = [b"x", b"x1"] if "--latest-line" not in more else [b"x1"]
+    assert r.stdout == b"".join(tag + line + b"\n" for line in shown)
+    assert r.stderr == tag + b"y\n" + tag + b"ye\n"
