@@ -20,7 +20,7 @@ struct database {
 	double until;       /* others may hold it so long */
 	bool hurried;       /* the run ends: that is not long any more */
 	size_t columns;     /* of values */
-	sqlite3_stmt *insert, *update, *take, *mark;
+	sqlite3_stmt *insert, *update, *take, *mark, *release;
 	struct buf text;
 	struct buf values;
 	char **v;

@@ -53,6 +53,12 @@ int database_done(struct database *d, const struct record *r)
 	return -1;
 }
 
+int database_release(struct database *d, const struct task *t, int exitval)
+{
+	(void)d, (void)t, (void)exitval;
+	return -1;
+}
+
 int64_t database_open_rows(struct database *d)
 {
 	(void)d;

@@ -185,6 +185,9 @@ static int prepare_worker(struct database *d)
 	buf_fmt(&sql, "UPDATE %s SET Exitval = %d WHERE _rowid_ = ? AND Exitval = %d", d->table,
 	        DATABASE_TAKEN, DATABASE_READY);
 	e = e ? e : database_prepare(d, &d->mark, &sql);
+	buf_fmt(&sql, "UPDATE %s SET Exitval = ? WHERE _rowid_ = ? AND Exitval = %d", d->table,
+	        DATABASE_TAKEN);
+	e = e ? e : database_prepare(d, &d->release, &sql);
 	buf_fmt(&sql, "UPDATE %s SET Host = ?, Starttime = ?, JobRuntime = ?, Send = ?, "
 	              "Receive = ?, Exitval = ?, _Signal = ?, Command = ?, Stdout = ?, Stderr = ? "
 	              "WHERE _rowid_ = ?", d->table);
@@ -246,6 +249,15 @@ int database_done(struct database *d, const struct record *r)
 	if (e == 0 && write_later(d, r, r->task->row, later) != 0)
 		e = database_failed(d, "cannot write a long output");
 	return e ? e : database_flush(d, true);
+}
+
+int database_release(struct database *d, const struct task *t, int exitval)
+{
+	if (database_begin(d) != 0)
+		return -1;
+	sqlite3_bind_int(d->release, 1, exitval);
+	sqlite3_bind_int64(d->release, 2, t->row);
+	return finish(d, d->release, 0) ? -1 : database_flush(d, true);
 }
 
 int64_t database_open_rows(struct database *d)

@@ -241,6 +241,7 @@ int database_close(struct database *d)
 	sqlite3_finalize(d->update);
 	sqlite3_finalize(d->take);
 	sqlite3_finalize(d->mark);
+	sqlite3_finalize(d->release);
 	sqlite3_close(d->db);
 	free(d->path);
 	free(d->name);

@@ -7,8 +7,8 @@
 
 struct database;
 
-/* What Exitval says of a row that has not ended. */
-enum { DATABASE_READY = -1000, DATABASE_TAKEN = -1220 };
+/* What Exitval says of a row that has not ended, and of one that was declined. */
+enum { DATABASE_READY = -1000, DATABASE_TAKEN = -1220, DATABASE_DECLINED = -2 };
 
 /* --results FILE.sqlite.  NULL after warn(), also where prong was built without SQLite.
  * p: what to look at while others hold the database (copied). */
@@ -25,6 +25,8 @@ int64_t database_last(struct database *d);
 /* Take one that is ready.  1: *a (until the next call), *seq and *row; 0: there is none. */
 int database_take(struct database *d, struct args *a, uint64_t *seq, int64_t *row);
 int database_done(struct database *d, const struct record *r);   /* the row of a taken one */
+/* A taken one that was not run: somebody else may (READY), or nobody (DECLINED). */
+int database_release(struct database *d, const struct task *t, int exitval);
 /* Rows that have not ended; -1 after warn(). */
 int64_t database_open_rows(struct database *d);
 /* Make what was written visible to others; now and then, or at once. */

@@ -373,14 +373,18 @@ static void ended(struct run *r, struct task *t, const struct prong_result *res)
 		not_started(r, t, res);
 	if (r->pipe)
 		pipe_check_end(r, t);
-	if (res->how != PRONG_CANCELLED || !r->ended)
+	bool ours = res->how == PRONG_CANCELLED && r->ended; /* our doing, not the job's */
+	if (!ours)
 		record(r, t, res, c[0].fd >= 0 ? c[0].len : t->sent[0]);
 	give_output(r, t, res);
 	if (c[0].len > 0) /* before its file is emptied: others may be out of room now */
 		check_room(r, t, res, &c[0]);
 	count(r, t, res, &c[1]);
 	done_squeezed_free(r, t);
-	task_free(t);
+	if (ours)
+		feed_give_up(r, t);
+	else
+		task_free(t);
 }
 
 void done_job(struct run *r, struct task *t, const struct prong_result *res)

@@ -35,6 +35,13 @@ static void skipped(struct run *r, uint64_t seq)
 	run_check_sink(r, sink_skip(r->sink, seq));
 }
 
+void feed_give_up(struct run *r, struct task *t)
+{
+	if (r->taking && database_release(r->db, t, DATABASE_READY) != 0)
+		r->failure = 255; /* said already */
+	task_free(t);
+}
+
 /* Not run: it counts as failed, as under GNU parallel, and is logged as such, so that
  * --resume-failed asks again. */
 static void decline(struct run *r, struct task *t)
@@ -45,16 +52,19 @@ static void decline(struct run *r, struct task *t)
 	struct prong_result res = { .how = PRONG_EXITED, .status = -2, .start_ns = ns, .end_ns = ns };
 	if (r->log && joblog_add(r->log, t->seq, builder_command(&r->b, t), &res, 0, 0) < 0)
 		run_fail(r, "--joblog: cannot write: the job log is incomplete");
+	if (r->taking && database_release(r->db, t, DATABASE_DECLINED) != 0)
+		run_fail(r, NULL);
 	skipped(r, t->nth);
 	task_free(t);
 }
 
-/* A record became a task; NULL: {uniq} or {choose_k} skips it. */
-static struct task *numbered(struct run *r, const struct args *a)
+/* A record, or a row with a number of its own, became a task; NULL: {uniq} or {choose_k} skips it. */
+static struct task *numbered(struct run *r, const struct args *a, uint64_t seq, int64_t row)
 {
 	struct task *t = task_new(a, ++r->seq);
 	bool skip = template_skips(r->b.command, a);
-	t->seq = resume_number(r->cfg->resumed, r->seq);
+	t->seq = seq ? seq : resume_number(r->cfg->resumed, r->seq);
+	t->row = row;
 	if (done_before(r, t))
 		return NULL;
 	if (!skip)
@@ -94,10 +104,8 @@ static int take_one(struct run *r, struct task **t)
 	uint64_t seq = 0;
 	int64_t row = 0;
 	int e = database_take(r->db, &a, &seq, &row);
-	if (e == 1 && (*t = numbered(r, &a))) {
-		(*t)->seq = seq;
-		(*t)->row = row;
-	}
+	if (e == 1)
+		*t = numbered(r, &a, seq, row);
 	if (e <= 0)
 		input_ended(r, 0);
 	if (e < 0)
@@ -122,7 +130,7 @@ static int read_one(struct run *r, struct task **t)
 		return take_one(r, t);
 	int e = r->pipe ? read_block(r, t) : pack_next(r->pack, &a);
 	if (e == 1 && !r->pipe)
-		*t = numbered(r, &a);
+		*t = numbered(r, &a, 0, 0);
 	else if (e != 1 && e != -EAGAIN && e != -EBUSY)
 		input_ended(r, e);
 	return e == 1 || e == -EAGAIN || e == -EBUSY ? e : 0;
@@ -167,6 +175,8 @@ static void ask_ahead(struct run *r)
 		if (v[n])
 			task_push(&r->ready, v[n]);
 	r->ask_ahead = r->ask_ahead * 2 > ASK_AHEAD_MAX ? ASK_AHEAD_MAX : r->ask_ahead * 2;
+	if (r->taking)
+		r->ask_ahead = 1; /* what others could run is not held */
 }
 
 /* The head of the queue with what perl says about it; what there is to read at once is asked
@@ -279,7 +289,7 @@ static bool agreed(struct run *r, struct task *t)
 	}
 	if (!r->ended)
 		run_fail(r, "--interactive: there is no terminal to ask on any more");
-	task_free(t);
+	feed_give_up(r, t);
 	return false;
 }
 
@@ -289,7 +299,7 @@ static void start_task(struct run *r, struct task *t)
 	if (feed_skips(r, t))
 		return;
 	if (r->failure) { /* perl's: said already */
-		task_free(t);
+		feed_give_up(r, t);
 		return;
 	}
 	if (r->cfg->interactive && t->tries == 0 && !agreed(r, t))
@@ -298,7 +308,7 @@ static void start_task(struct run *r, struct task *t)
 	    (r->results && results_begin(r->results, &r->b, t) != 0) ||
 	    (r->fill && fill_write(r->fill, &r->b, t) != 0)) {
 		run_fail(r, NULL);
-		task_free(t);
+		feed_give_up(r, t);
 		return;
 	}
 	if (t->kept && r->cfg->verbose_stdout && r->cfg->output != OUTPUT_LINE)
@@ -310,7 +320,7 @@ static void start_task(struct run *r, struct task *t)
 	if (t->id < 0) {
 		warn("job %llu: %s", (unsigned long long)t->seq, prong_strerror((int)t->id));
 		run_fail(r, NULL);
-		task_free(t);
+		feed_give_up(r, t);
 		return;
 	}
 	if (r->cfg->verbose_stdout && r->cfg->output == OUTPUT_LINE)

@@ -95,6 +95,8 @@ void feed_fill(struct run *r); /* start what there is room for */
 bool feed_skips(struct run *r, struct task *t);
 /* Read some more input to learn the total; true: there may be more at once. */
 bool feed_look_ahead(struct run *r);
+/* A task that is not run after all: its row of a database is there for others again. */
+void feed_give_up(struct run *r, struct task *t);
 
 /* ---- done.c: what ended ---- */
 /* Bytes of a running job that also go into a file. */

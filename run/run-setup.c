@@ -141,7 +141,7 @@ void run_tear_down(struct run *r)
 {
 	struct task_list *lists[] = { &r->running, &r->again, &r->ready };
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-		for (struct task *t; (t = lists[i]->head); task_free(t)) {
+		for (struct task *t; (t = lists[i]->head); feed_give_up(r, t)) {
 			task_del(lists[i], t);
 			done_squeezed_free(r, t);
 		}

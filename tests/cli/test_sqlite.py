@@ -160,3 +160,42 @@ def test_signals_are_heeded_while_another_has_the_database(who):
         assert ended_by_sigint(*who, url(), "echo", ":::", "1")
         db.execute("ROLLBACK")
     assert rows("m.sqlite", "SELECT V1, Exitval FROM jobs") == [("1", -1000)]
+
+
+@pytest.mark.parametrize("how", [["--filter", "{1} > 1", "echo"], ["echo {uniq}"]])
+def test_declined_rows_have_ended(how):
+    master = subprocess.Popen([PRONG, "--wait", "--sqlmaster", url(), "echo", ":::", "1", "2", ":::", "2"],
+                              stdin=subprocess.DEVNULL)
+    while not os.path.exists("m.sqlite") or not rows("m.sqlite", "SELECT 1 FROM sqlite_master"):
+        pass
+    while rows("m.sqlite", "SELECT count(*) FROM jobs") != [(2,)]:
+        pass
+    prong("-j1", "--plus", "--sqlworker", url(), *how)
+    ends = [-2, 0] if "--filter" in how else [0, -2]
+    assert rows("m.sqlite", "SELECT Exitval FROM jobs ORDER BY Seq") == [(e,) for e in ends]
+    assert master.wait(60) == 0
+
+
+@pytest.mark.parametrize("more", [[], ["--filter", "{1} > 0"], ["--retries", "5"]])
+def test_an_ended_worker_gives_its_rows_back(more):
+    prong("--sqlmaster", url(), "echo", ":::", "1", "2", "3")
+    worker = subprocess.Popen([PRONG, "-j2", *more, "--sqlworker", url(), "touch started-{}; sleep 300"],
+                              stdin=subprocess.DEVNULL, start_new_session=True)
+    while len(list(pathlib.Path().glob("started-*"))) < 2:
+        pass
+    worker.send_signal(signal.SIGINT)
+    assert worker.wait(60) == -signal.SIGINT
+    assert rows("m.sqlite", "SELECT Exitval FROM jobs") == [(-1000,)] * 3
+    assert prong("-k", "--sqlworker", url(), "echo").stdout == b"1\n2\n3\n"
+
+
+def test_a_filtering_worker_holds_no_rows_ahead():
+    prong("--sqlmaster", url(), "echo", ":::", *map(str, range(100)))
+    worker = subprocess.Popen([PRONG, "-j1", "--filter", "{1} >= 0", "--sqlworker", url(),
+                               "echo >> ran-{}; [ {} -lt 9 ] || sleep 300"],
+                              stdin=subprocess.DEVNULL, start_new_session=True)
+    while not os.path.exists("ran-9"):
+        pass
+    assert rows("m.sqlite", "SELECT count(*) FROM jobs WHERE Exitval = -1220")[0][0] <= 2
+    worker.terminate()
+    worker.wait(60)
