@@ -28,7 +28,7 @@ void run_dry(struct run *r, unsigned jobs)
 			t->slot = (unsigned)((t->seq - 1) % jobs) + 1;
 			if (feed_skips(r, t))
 				continue;
-			builder_prepare(&r->b, t);
+			builder_tag(&r->b, t);
 			struct output o = { .seq = t->nth, .tag = t->tag,
 				            .head = shown(r, t, &text),
 				            .fd = { -1, -1 } };

@@ -229,12 +229,17 @@ static int set_dir(struct builder *b, struct task *t)
 	return e;
 }
 
-int builder_prepare(struct builder *b, struct task *t)
+void builder_tag(struct builder *b, struct task *t)
 {
 	if (b->tag)
 		t->tag = builder_text(b, b->tag, t);
 	else if (b->cfg->tag)
 		t->tag = joined(b, t);
+}
+
+int builder_prepare(struct builder *b, struct task *t)
+{
+	builder_tag(b, t);
 	return b->dir && !t->dir ? set_dir(b, t) : 0;
 }
 

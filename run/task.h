@@ -69,7 +69,8 @@ int64_t builder_submit(struct builder *b, struct prong *pool, struct task *t);
 int builder_ask_perl(struct builder *b, struct task **v, size_t n);
 /* One of the text templates, expanded; the caller frees it. */
 char *builder_text(struct builder *b, const struct template *tp, const struct task *t);
-/* Set t->tag and t->dir from their templates. */
+void builder_tag(struct builder *b, struct task *t); /* set t->tag from its template */
+/* Set t->tag and t->dir, and make the directory. */
 int builder_prepare(struct builder *b, struct task *t);
 
 #endif

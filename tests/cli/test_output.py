@@ -344,3 +344,8 @@ def test_an_unfinished_line_of_a_try_is_a_line(more):
     shown = [b"x", b"x1"] if "--latest-line" not in more else [b"x1"]
     assert r.stdout == b"".join(tag + line + b"\n" for line in shown)
     assert r.stderr == tag + b"y\n" + tag + b"ye\n"
+
+
+def test_a_dry_run_makes_no_directory():
+    assert out("--dry-run", "--tag", "--wd", "new", "echo", ":::", "1") == b"1\techo 1\n"
+    assert not os.path.exists("new")
