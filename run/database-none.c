@@ -71,6 +71,12 @@ int database_flush(struct database *d, bool now)
 	return 0;
 }
 
+int database_complete(struct database *d)
+{
+	(void)d;
+	return 0;
+}
+
 int database_close(struct database *d)
 {
 	(void)d;

@@ -56,14 +56,14 @@ static char *quoted(const char *name)
 	return b.s;
 }
 
-static struct database *open_file(const char *path, const char *table, const struct names *names,
-                                  const struct sink_patience *p)
+static struct database *open_file(const char *path, const char *table, bool create,
+                                  const struct names *names, const struct sink_patience *p)
 {
 	struct database *d = xrealloc(NULL, sizeof *d);
 	*d = (struct database){ .path = xstrdup(path), .name = xstrdup(table), .table = quoted(table),
 	                      .names = names, .patience = *p };
-	if (sqlite3_open_v2(path, &d->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
-	    SQLITE_OK) {
+	int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0);
+	if (sqlite3_open_v2(path, &d->db, flags, NULL) != SQLITE_OK) {
 		database_failed(d, "cannot open the database");
 		(void)database_close(d);
 		return NULL;
@@ -100,7 +100,7 @@ static int count_columns(struct database *d)
 struct database *database_results(const struct config *cfg, const struct names *names,
                                   const struct sink_patience *p)
 {
-	struct database *d = open_file(cfg->results, "jobs", names, p);
+	struct database *d = open_file(cfg->results, "jobs", true, names, p);
 	if (!d)
 		return NULL;
 	if (cfg->resume != RESUME_NO && count_columns(d) == 0)
@@ -147,7 +147,7 @@ struct database *database_url(const char *url, bool fresh, const struct names *n
 	}
 	char *path = decoded(s + vendor + 4, (size_t)(slash - s) - vendor - 4);
 	char *table = decoded(slash + 1, strlen(slash + 1));
-	struct database *d = open_file(path, table, names, p);
+	struct database *d = open_file(path, table, fresh && !plus, names, p);
 	free(path);
 	if (d) {
 		int e = fresh && !plus ? drop_table(d) : count_columns(d);
@@ -199,11 +199,16 @@ int database_prepare(struct database *d, sqlite3_stmt **s, struct buf *sql)
 	return e == SQLITE_OK ? 0 : database_failed(d, "database");
 }
 
+static int have_table(struct database *d, size_t values)
+{
+	size_t named = d->names ? d->names->n : 0;
+	return d->pending ? make_table(d, named > values ? named : values) : 0;
+}
+
 int database_ready(struct database *d, const struct task *t)
 {
 	struct buf sql = { 0 };
-	size_t named = d->names ? d->names->n : 0;
-	if (d->pending && make_table(d, named > t->n ? named : t->n) != 0)
+	if (have_table(d, t->n) != 0)
 		return -1;
 	if (d->insert)
 		return 0;
@@ -230,6 +235,11 @@ int database_flush(struct database *d, bool now)
 		return 0;
 	d->within = false;
 	return run_sql(d, "COMMIT");
+}
+
+int database_complete(struct database *d)
+{
+	return have_table(d, 1) != 0 ? -1 : database_flush(d, true);
 }
 
 int database_close(struct database *d)

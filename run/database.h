@@ -31,6 +31,8 @@ int database_release(struct database *d, const struct task *t, int exitval);
 int64_t database_open_rows(struct database *d);
 /* Make what was written visible to others; now and then, or at once. */
 int database_flush(struct database *d, bool now);
+/* No more rows will be added: now at once, and a table that has none is made. */
+int database_complete(struct database *d);
 int database_close(struct database *d);
 
 #endif

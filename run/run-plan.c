@@ -65,7 +65,7 @@ static void put_jobs(struct run *r)
 		if (prong_wait(r->pool, &ev, -1) == 1)
 			run_handle(r, ev);
 	}
-	if (database_flush(r->db, true) != 0)
+	if (!r->failure && database_complete(r->db) != 0)
 		run_fail(r, NULL);
 }
 

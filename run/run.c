@@ -218,7 +218,7 @@ static void run_jobs(struct run *r)
 	else
 		run_loop(r);
 	done_check_room_at_last(r);
-	if (r->db && database_flush(r->db, true) != 0)
+	if (r->db && !r->failure && database_complete(r->db) != 0)
 		run_fail(r, NULL);
 	if (r->cfg->open_tty)
 		terminal_give(r->host);

@@ -199,3 +199,15 @@ def test_a_filtering_worker_holds_no_rows_ahead():
     assert rows("m.sqlite", "SELECT count(*) FROM jobs WHERE Exitval = -1220")[0][0] <= 2
     worker.terminate()
     worker.wait(60)
+
+
+@pytest.mark.parametrize("how", [["--sqlmaster"], ["--sqlandworker"], ["--wait", "--sqlmaster"], ["--results"]])
+def test_no_jobs_are_an_empty_table(how):
+    r = prong(*how, "m.sqlite" if how == ["--results"] else url(), "echo")
+    assert (r.returncode, r.stdout, r.stderr) == (0, b"", b"")
+    assert rows("m.sqlite", "SELECT V1, Stdout FROM jobs") == []
+
+
+def test_a_worker_makes_no_database():
+    assert prong("--sqlworker", url("nope.sqlite"), "echo").returncode == 255
+    assert not os.path.exists("nope.sqlite")
