@@ -88,6 +88,53 @@ static bool open_database(struct run *r)
 	return r->db || (!cfg->sql && !results);
 }
 
+/* What the tasks are made of. */
+static bool open_input(struct run *r, unsigned jobs)
+{
+	const struct config *cfg = r->cfg;
+	if (builder_init(&r->b, cfg, r->host, inputs_header(r->in)) != 0)
+		return false;
+	r->b.slots = jobs;
+	r->pack = pack_new(cfg, r->in, r->b.command, jobs);
+	r->b.total = r->tally.total = pack_total(r->pack);
+	if (!pipe_wanted(cfg))
+		return true;
+	r->b.total = r->tally.total = -1;
+	r->pipe = pipe_new(r);
+	return r->pipe != NULL;
+}
+
+static void settle_total(struct run *r)
+{
+	const struct config *cfg = r->cfg;
+	bool shown = (cfg->bar || cfg->eta) && !cfg->total_jobs;
+	if (cfg->total_jobs)
+		r->b.total = cfg->total_jobs; /* nothing has to be read to know it */
+	if (cfg->resume == RESUME_MISSING || cfg->resume == RESUME_FAILED)
+		r->tally.total = -1; /* what was done before does not count */
+	r->wants_total = r->tally.total < 0 &&
+	                 (shown || (cfg->halt.when && cfg->halt.limit.percent)) &&
+	                 (!r->pipe || pipe_knows_total(r->pipe));
+}
+
+/* Where output goes beside standard output; nowhere under --dry-run. */
+static bool open_outputs(struct run *r)
+{
+	const struct config *cfg = r->cfg;
+	const struct names *names = inputs_header(r->in);
+	if (results_kind(cfg) == RESULTS_FILES && !(r->results = results_new(cfg, names)))
+		return false;
+	if (cfg->latest)
+		r->latest = latest_new(cfg, STDOUT_FILENO);
+	if (!open_database(r))
+		return false;
+	if (cfg->ntemplates && !(r->fill = fill_new(cfg, names)))
+		return false;
+	if (cfg->joblog)
+		r->log = joblog_open(cfg->joblog, cfg->resume != RESUME_NO);
+	return r->log || !cfg->joblog;
+}
+
 bool run_set_up(struct run *r, unsigned jobs)
 {
 	const struct config *cfg = r->cfg;
@@ -98,43 +145,19 @@ bool run_set_up(struct run *r, unsigned jobs)
 	r->progress = progress_new(cfg, STDERR_FILENO, r->host->pgrp);
 	r->oom = oom_count();
 	r->delay = cfg->delay;
-	if (gate_init(r) != 0 || !r->sink || !tmpdir_usable(cfg) || builder_init(&r->b, cfg, r->host, inputs_header(r->in)) != 0)
+	if (gate_init(r) != 0 || !r->sink || !tmpdir_usable(cfg))
 		return false;
 	if (r->host->signal_fd >= 0) {
 		struct sink_patience p = { r->host->signal_fd, run_go_on, r };
 		sink_be_patient(r->sink, &p);
 	}
-	r->b.slots = jobs;
-	r->pack = pack_new(cfg, r->in, r->b.command, jobs);
-	r->b.total = r->tally.total = pack_total(r->pack);
-	if (pipe_wanted(cfg)) {
-		r->b.total = r->tally.total = -1;
-		if (!(r->pipe = pipe_new(r)))
-			return false;
-	}
-	if (cfg->total_jobs)
-		r->b.total = cfg->total_jobs; /* nothing has to be read to know it */
-	if (cfg->resume == RESUME_MISSING || cfg->resume == RESUME_FAILED)
-		r->tally.total = -1; /* what was done before does not count */
-	r->wants_total = r->tally.total < 0 &&
-	                 (((cfg->bar || cfg->eta) && !cfg->total_jobs) || (cfg->halt.when && cfg->halt.limit.percent)) &&
-	                 (!r->pipe || pipe_knows_total(r->pipe));
-	if (results_kind(cfg) == RESULTS_FILES && !cfg->dry_run &&
-	    !(r->results = results_new(cfg, inputs_header(r->in))))
+	if (!open_input(r, jobs))
 		return false;
+	settle_total(r);
 	if (cfg->compress && cfg->output != OUTPUT_LINE && !cfg->dry_run && !open_squeezer(r, jobs))
 		return false;
-	if (cfg->latest && !cfg->dry_run)
-		r->latest = latest_new(cfg, STDOUT_FILENO);
-	if (open_pool(r, jobs) != 0) /* before what may wait for others and look at signals */
-		return false;
-	if (!cfg->dry_run && !open_database(r))
-		return false;
-	if (cfg->ntemplates && !cfg->dry_run && !(r->fill = fill_new(cfg, inputs_header(r->in))))
-		return false;
-	if (cfg->joblog && !cfg->dry_run)
-		r->log = joblog_open(cfg->joblog, cfg->resume != RESUME_NO);
-	return r->log || !cfg->joblog || cfg->dry_run;
+	/* The pool first: the others may wait, and heed signals, which end its jobs. */
+	return open_pool(r, jobs) == 0 && (cfg->dry_run || open_outputs(r));
 }
 
 void run_tear_down(struct run *r)
