@@ -204,6 +204,33 @@ int value_encode(struct value *v, PyObject *obj)
 	return e;
 }
 
+/* What is sent later must not change meanwhile, nor go away as a bytearray's memory does. */
+int value_own(struct value *v, PyObject *obj)
+{
+	if (v->tag == TAG_BYTEARRAY) {
+		PyObject *copy = PyBytes_FromObject(obj);
+		if (!copy)
+			return -1;
+		Py_DECREF(v->owner);
+		v->owner = copy;
+		v->seg[0].p = PyBytes_AsString(copy);
+	}
+	for (uint64_t i = 0; i < v->nbuf; i++) {
+		if (v->views[i].readonly)
+			continue;
+		PyObject *copy = PyBytes_FromStringAndSize(v->views[i].buf, v->views[i].len);
+		if (!copy)
+			return -1;
+		PyBuffer_Release(&v->views[i]);
+		int e = PyObject_GetBuffer(copy, &v->views[i], PyBUF_SIMPLE);
+		Py_DECREF(copy);
+		if (e != 0)
+			return -1;
+		v->seg[i + 2].p = v->views[i].buf;
+	}
+	return 0;
+}
+
 void value_release(struct value *v)
 {
 	for (uint64_t i = 0; i < v->nbuf; i++)
@@ -342,7 +369,7 @@ int inflow_begin(struct inflow *f, const struct header *h)
 	return begin_part(f);
 }
 
-bool inflow_complete(const struct inflow *f)
+static bool inflow_complete(const struct inflow *f)
 {
 	return f->active && f->part == f->h.nbuf + 1 && f->got == f->want;
 }

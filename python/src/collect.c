@@ -2,6 +2,7 @@
 #include "engine.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -304,8 +305,7 @@ static char **words(PyObject *seq) /* of bytes; NULL: exception; the strings sta
 	Py_ssize_t n = PyList_Size(seq);
 	char **v = n < 0 ? NULL : PyMem_Calloc((size_t)n + 1, sizeof *v);
 	for (Py_ssize_t i = 0; v && i < n; i++) {
-		v[i] = PyBytes_AsString(PyList_GetItem(seq, i));
-		if (!v[i]) {
+		if (PyBytes_AsStringAndSize(PyList_GetItem(seq, i), &v[i], NULL) != 0) {
 			PyMem_Free(v);
 			return NULL;
 		}
@@ -377,12 +377,18 @@ static struct worker *worker_of(struct engine *e, const void *tag)
 /* stderr of a worker: pass it on, remember the end. */
 void worker_remember(struct worker *w, const char *p, size_t n)
 {
+	w->eng->sleepers++; /* close() waits for us */
+	Py_BEGIN_ALLOW_THREADS
 	for (size_t off = 0; off < n;) {
 		ssize_t k = write(2, p + off, n - off);
-		if (k < 0 && errno != EINTR && errno != EAGAIN)
+		if (k < 0 && errno == EAGAIN)
+			poll(&(struct pollfd){ .fd = 2, .events = POLLOUT }, 1, 100);
+		else if (k < 0 && errno != EINTR)
 			break;
 		off += k > 0 ? (size_t)k : 0;
 	}
+	Py_END_ALLOW_THREADS
+	w->eng->sleepers--;
 	if (n >= sizeof w->tail) {
 		p += n - sizeof w->tail;
 		n = sizeof w->tail;
@@ -487,7 +493,7 @@ PyObject *engine_kill(PyObject *self, PyObject *args)
 	return PyBool_FromLong(done);
 }
 
-bool worker_runs(const struct worker *w, uint64_t id)
+static bool worker_runs(const struct worker *w, uint64_t id)
 {
 	return w->job && w->ctl && atomic_load(&w->ctl->task) == id * 4 + TASK_BUSY &&
 	       w->last_reply != id + 1;
@@ -537,26 +543,40 @@ bool engine_busy(const struct engine *e)
 	return e->live || e->singles || e->ncommands || e->busy;
 }
 
+static bool begin(struct engine *e)
+{
+	if (e->busy || e->closed) /* another thread is at it, or a fork hook asks */
+		return false;
+	e->turner = pthread_self();
+	return e->busy = true;
+}
+
+/* Rebuilding a result runs code of the program, which may have closed us. */
+static void end(struct engine *e)
+{
+	e->busy = false;
+	future_trash(e);
+	if (e->shut_due)
+		engine_shut(e);
+}
+
 int engine_drain(struct engine *e, PyObject *events)
 {
 	int r = 0;
-	if (e->busy)
+	if (!begin(e))
 		return 0;
-	e->busy = true;
 	for (unsigned i = 0; r == 0 && i < e->nworkers; i++)
 		if (e->workers[i].ctl && e->workers[i].job)
 			r = drain(&e->workers[i], events, NULL);
 	engine_dispatch(e);
-	e->busy = false;
-	future_trash(e);
+	end(e);
 	return r;
 }
 
 int engine_turn(struct engine *e, PyObject *events, PyObject *sink)
 {
-	if (e->busy || e->closed) /* another thread is at it, or a fork hook asks */
+	if (!begin(e))
 		return 0;
-	e->busy = true;
 	int r = 0;
 	for (unsigned i = 0; r == 0 && i < e->nworkers; i++)
 		if (e->workers[i].ctl && e->workers[i].job)
@@ -570,8 +590,7 @@ int engine_turn(struct engine *e, PyObject *events, PyObject *sink)
 		r = look_at_pool(e, events, sink);
 	if (r == 0)
 		engine_dispatch(e);
-	e->busy = false;
-	future_trash(e);
+	end(e);
 	return r;
 }
 

@@ -6,6 +6,7 @@
 #include "engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
@@ -139,7 +140,7 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 	if (!e)
 		return NULL;
 	e->bell = e->pool_fd = e->common_fd = e->payload_fd = -1;
-	e->template_fd = template;
+	e->template_fd = -1;
 	e->std = std != Py_None ? Py_NewRef(std) : NULL;
 	e->owner = getpid();
 	e->generation = fork_generation();
@@ -153,6 +154,8 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 	e->entry = Py_NewRef(entry);
 	e->seqs = seqs ? Py_NewRef(seqs) : NULL;
 	e->trash = PyList_New(0);
+	if (template >= 0 && (e->template_fd = fcntl(template, F_DUPFD_CLOEXEC, 3)) < 0)
+		engine_oserror(-errno);
 	if (payload && (e->payload_fd = template_payload(payload)) < 0)
 		engine_oserror(e->payload_fd);
 	if (PyErr_Occurred() || !e->trash || open_shared(e) != 0 || open_pool(e) != 0) {
@@ -183,12 +186,12 @@ static void worker_unmap(struct worker *w)
 	w->out = NULL;
 }
 
-/* Threads in rest() and spin() look at the maps without the GIL, those that fork may have lost
- * it: get them out first. */
-static void wait_for_sleepers(struct engine *e)
+/* Threads in rest() and spin() look at the maps without the GIL, those that fork or rebuild a
+ * result may have lost it: get them out first. */
+static void wait_for_others(struct engine *e)
 {
 	uint64_t one = 1;
-	while ((e->sleepers || e->in_pool) && e->owner == getpid()) {
+	while ((e->sleepers || e->in_pool || e->busy) && e->owner == getpid()) {
 		while (write(e->bell, &one, sizeof one) < 0 && errno == EINTR)
 			;
 		Py_BEGIN_ALLOW_THREADS
@@ -198,12 +201,15 @@ static void wait_for_sleepers(struct engine *e)
 }
 
 /* Everything of it ends here: running workers are killed. */
-static void engine_shut(struct engine *e)
+void engine_shut(struct engine *e)
 {
+	e->closed = true;
+	e->shut_due = e->busy && e->owner == getpid() && pthread_equal(e->turner, pthread_self());
+	if (e->shut_due)
+		return;
 	struct prong *pool = e->pool;
 	e->pool = NULL;
-	e->closed = true;
-	wait_for_sleepers(e);
+	wait_for_others(e);
 	if (e->owner != getpid())
 		pool = NULL; /* a copy in a child: its descriptors are not worth the risk */
 	for (unsigned i = 0; pool && e->workers && i < e->nworkers; i++)
@@ -222,13 +228,12 @@ static void engine_shut(struct engine *e)
 	if (e->common)
 		munmap(e->common, sizeof *e->common);
 	e->common = NULL;
-	if (e->bell >= 0)
-		close(e->bell);
-	if (e->common_fd >= 0)
-		close(e->common_fd);
-	if (e->payload_fd >= 0)
-		close(e->payload_fd);
-	e->bell = e->common_fd = e->payload_fd = -1;
+	int *fds[] = { &e->bell, &e->common_fd, &e->payload_fd, &e->template_fd };
+	for (unsigned i = 0; i < sizeof fds / sizeof *fds; i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
 }
 
 static PyObject *engine_close(PyObject *self, PyObject *no)

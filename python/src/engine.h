@@ -98,7 +98,7 @@ struct worker {
 	bool begun; /* the template has forked it */
 };
 
-enum kill_reason { KILL_NOT, KILL_TIMEOUT, KILL_CANCEL, KILL_RSS };
+enum kill_reason { KILL_NOT, KILL_TIMEOUT, KILL_CANCEL };
 
 struct engine {
 	PyObject_HEAD
@@ -121,6 +121,8 @@ struct engine {
 	PyObject *futures;       /* {id: Future} of an executor, see future.c */
 	PyObject *trash;         /* a list of what is to be freed when nothing is under way */
 	bool busy, closed, spin_good, accepting, served;
+	bool shut_due;           /* closed in the midst of a turn, which then ends it all */
+	pthread_t turner;        /* while busy: who is */
 	bool long_nap;           /* a thread sleeps, for longer than LOOK_MS */
 	bool woken;              /* poll() returns for it, once */
 	bool in_pool;            /* a thread is in libprong: its fork hooks may give the GIL away */
@@ -162,7 +164,6 @@ void engine_dispatch(struct engine *e); /* waiting requests to workers' rings */
 void worker_ring(struct worker *w);     /* wake it if it sleeps */
 void worker_requeue(struct worker *w);  /* what it has not taken goes back to the queue */
 int queue_range(struct engine *e, uint64_t a, uint64_t b);
-bool worker_has_untaken(const struct worker *w, uint64_t id);
 PyObject *engine_put(PyObject *self, PyObject *args);
 PyObject *engine_call(PyObject *self, PyObject *args);
 PyObject *engine_submit(PyObject *self, PyObject *const *args, Py_ssize_t n);
@@ -180,9 +181,9 @@ PyObject *mod_equip(PyObject *m, PyObject *args);
 /* ---- collect.c ---- */
 int engine_turn(struct engine *e, PyObject *events, PyObject *sink); /* -1: exception */
 int engine_drain(struct engine *e, PyObject *events); /* replies only */
+void engine_shut(struct engine *e); /* engine.c */
 bool engine_busy(const struct engine *e); /* anything that may bring an event */
 void engine_kill_due(struct engine *e); /* what could not be killed at once */
-bool worker_runs(const struct worker *w, uint64_t id);
 PyObject *engine_kill(PyObject *self, PyObject *args);
 PyObject *engine_running(PyObject *self, PyObject *id);
 PyObject *engine_command(PyObject *self, PyObject *args, PyObject *kw);

@@ -104,6 +104,7 @@ struct value {
 	Py_buffer *views;
 };
 int value_encode(struct value *v, PyObject *obj); /* -1: a Python exception is set */
+int value_own(struct value *v, PyObject *obj); /* copies what its owner may change; -1: exception */
 void value_release(struct value *v);
 
 /* From a whole body in memory.  NULL: an exception is set. */
@@ -124,7 +125,6 @@ struct inflow {
 int inflow_begin(struct inflow *f, const struct header *h);
 /* Takes up to n bytes; returns how many, -1 on an exception. */
 Py_ssize_t inflow_take(struct inflow *f, const unsigned char *p, size_t n);
-bool inflow_complete(const struct inflow *f);
 PyObject *inflow_finish(struct inflow *f); /* decode and reset */
 void inflow_drop(struct inflow *f);
 

@@ -46,6 +46,10 @@ static struct msg *msg_of(int kind, uint64_t id, PyObject *obj)
 		return NULL;
 	}
 	bool big = sizeof(struct header) + padded(v.len) > REQ_SIZE / 2;
+	if (big && value_own(&v, obj) != 0) {
+		value_release(&v);
+		return NULL;
+	}
 	struct msg *m = msg_new(big ? 0 : (size_t)v.len);
 	if (!m) {
 		value_release(&v);
@@ -131,6 +135,23 @@ static void finish_out(struct worker *w)
 	w->out = NULL;
 }
 
+/* A big one that is all in the ring, not begun: its header.  NULL: not so. */
+static struct header *untouched(const struct worker *w)
+{
+	uint64_t at = atomic_load_explicit(&w->req.pos->tail, memory_order_acquire);
+	if (!w->out || at + sizeof w->out->h + padded(w->out->h.len) != w->stream_end)
+		return NULL;
+	return (void *)ring_at(&w->req, at);
+}
+
+/* Pours; true when the worker has all of it. */
+static bool delivered(struct worker *w)
+{
+	if (w->out_seg < w->out->value.nseg && !pour(w))
+		return false;
+	return atomic_load(&w->req.pos->tail) >= w->stream_end;
+}
+
 static void hand_over(struct worker *w, struct msg *m)
 {
 	struct ring *r = &w->req;
@@ -151,7 +172,7 @@ static void hand_over(struct worker *w, struct msg *m)
 	w->out = m;
 	w->out_seg = 0;
 	w->out_off = 0;
-	if (pour(w))
+	if (delivered(w))
 		finish_out(w);
 }
 
@@ -214,8 +235,10 @@ static struct header *find_untaken(const struct worker *w, uint64_t id)
 	uint64_t at = atomic_load_explicit(&w->req.pos->tail, memory_order_acquire);
 	uint64_t head = w->asked;
 	/* the body of a big one that is being taken is no chain of headers */
-	if (w->out || at < w->stream_end)
-		return NULL;
+	if (w->out) {
+		struct header *h = w->out_seg == w->out->value.nseg && w->out->h.id == id ? untouched(w) : NULL;
+		return h && atomic_load(&h->state) == REQ_READY ? h : NULL;
+	}
 	while (at < head) {
 		struct header *h = (void *)ring_at(&w->req, at);
 		if (h->id == id && atomic_load(&h->state) == REQ_READY)
@@ -223,11 +246,6 @@ static struct header *find_untaken(const struct worker *w, uint64_t id)
 		at += sizeof *h + padded(h->len);
 	}
 	return NULL;
-}
-
-bool worker_has_untaken(const struct worker *w, uint64_t id)
-{
-	return find_untaken(w, id) != NULL;
 }
 
 static bool take_back(struct header *h)
@@ -252,6 +270,14 @@ void worker_requeue(struct worker *w)
 	struct engine *e = w->eng;
 	uint64_t at = atomic_load_explicit(&w->req.pos->tail, memory_order_acquire);
 	struct msg *back = NULL;
+	struct header *big = untouched(w);
+	if (big && take_back(big)) {
+		w->out->h.state = REQ_READY;
+		prepend(e, w->out);
+		w->out = NULL;
+		w->given--;
+		return;
+	}
 	while (!w->out && at >= w->stream_end && at < w->asked) {
 		struct header *h = (void *)ring_at(&w->req, at);
 		at += sizeof *h + padded(h->len);
@@ -363,7 +389,7 @@ void queue_look(struct engine *e)
 void engine_dispatch(struct engine *e)
 {
 	for (unsigned i = 0; i < e->nworkers; i++)
-		if (e->workers[i].out && pour(&e->workers[i]))
+		if (e->workers[i].out && delivered(&e->workers[i]))
 			finish_out(&e->workers[i]);
 	do {
 		struct worker *w;
@@ -514,8 +540,10 @@ PyObject *engine_revoke(PyObject *self, PyObject *arg)
 		struct worker *w = &e->workers[i];
 		struct header *h = w->job && w->ctl ? find_untaken(w, id) : NULL;
 		done = h && take_back(h);
-		if (done)
+		if (done) {
 			w->given--;
+			w->tasks--;
+		}
 	}
 	return PyBool_FromLong(done);
 }

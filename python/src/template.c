@@ -81,7 +81,7 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-/* What a worker of the template needs for each process; TEMPLATE_NONE once before. */
+/* What a worker of the template needs for each process; template_none() once before. */
 void template_none(struct worker *w)
 {
 	w->ctl_fd = w->req.fd = w->rep.fd = w->err_rd = w->err_wr = w->payload_fd = -1;

@@ -483,7 +483,7 @@ static bool worn_out(struct loop *l)
 	if (l->e->max_tasks && l->ndone >= l->e->max_tasks)
 		return true;
 	int64_t t;
-	if (!l->e->max_rss_kb || (t = now_ns()) - l->last_look < LOOK_NS)
+	if (!l->e->max_rss_kb || !l->ndone || (t = now_ns()) - l->last_look < LOOK_NS)
 		return false;
 	l->last_look = t;
 	unsigned long size, pages = 0;
