@@ -514,9 +514,13 @@ static bool nap(struct engine *e, int64_t ns)
 	return r < 0 && errno == EINTR;
 }
 
-static int64_t sleep_time(const struct engine *e, int64_t until)
+/* A worker rings once in a while only.  What it has left since, before a task that takes long, is
+ * found soon after something came. */
+static int64_t sleep_time(struct engine *e, int64_t until)
 {
-	int64_t ns = (queue_uneven(e) ? LOOK_MS : NAP_MS) * INT64_C(1000000), d = next_deadline(e);
+	bool soon = queue_uneven(e) || (e->told != e->done && engine_busy(e));
+	int64_t ns = (soon ? LOOK_MS : NAP_MS) * INT64_C(1000000), d = next_deadline(e);
+	e->told = e->done;
 	if (until >= 0 && until - now_ns() < ns)
 		ns = until - now_ns();
 	if (d >= 0 && d < ns)

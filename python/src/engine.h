@@ -123,6 +123,7 @@ struct engine {
 	bool busy, closed, spin_good, accepting, served;
 	bool shut_due;           /* closed in the midst of a turn, which then ends it all */
 	pthread_t turner;        /* while busy: who is */
+	unsigned long long told; /* of `done`, before the last sleep */
 	bool long_nap;           /* a thread sleeps, for longer than LOOK_MS */
 	bool woken;              /* poll() returns for it, once */
 	bool in_pool;            /* a thread is in libprong: its fork hooks may give the GIL away */

@@ -565,6 +565,7 @@ int worker_main(void *arg, int result_fd)
 		say_result(&l, w->single_id, PyObject_CallMethod(l.e->entry, "single", "K",
 		                                                 (unsigned long long)w->single_id));
 		done(&l, w->single_id);
+		bell(&l); /* what it does at its end may take long */
 	} else {
 		next_may_begin(&l, now_ns());
 		main_loop(&l);
