@@ -34,10 +34,12 @@ static int reply(struct engine *e, const struct header *h, PyObject *obj, PyObje
 	static const int kinds[] = { EV_RESULT, EV_ERROR, EV_INIT_FAILED,
 		                     EV_UNREADABLE };
 	int kind = kinds[h->kind];
+	bool interrupted = false; /* Ctrl-C while it was rebuilt: the caller's as well */
 	if (!obj) {
 		PyObject *t, *tb;
 		PyErr_Fetch(&t, &obj, &tb);
 		PyErr_NormalizeException(&t, &obj, &tb);
+		interrupted = !PyErr_GivenExceptionMatches(t, PyExc_Exception);
 		Py_XDECREF(t);
 		Py_XDECREF(tb);
 		kind = EV_BAD;
@@ -56,7 +58,12 @@ static int reply(struct engine *e, const struct header *h, PyObject *obj, PyObje
 	}
 	if (kind == EV_RESULT && sink && h->id < (uint64_t)PyList_Size(sink))
 		return PyList_SetItem(sink, (Py_ssize_t)h->id, obj);
-	return emit(events, Py_BuildValue("(iKN)", kind, (unsigned long long)h->id, obj));
+	PyObject *exc = interrupted ? Py_NewRef(obj) : NULL;
+	int r = emit(events, Py_BuildValue("(iKN)", kind, (unsigned long long)h->id, obj));
+	if (exc && r == 0)
+		PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
+	Py_XDECREF(exc);
+	return interrupted ? -1 : r;
 }
 
 static void replied(struct worker *w, const struct header *h)

@@ -253,6 +253,7 @@ static int engine_traverse(PyObject *self, visitproc visit, void *arg)
 	Py_VISIT(e->fn);
 	Py_VISIT(e->futures);
 	Py_VISIT(e->trash);
+	Py_VISIT(e->kept);
 	return 0;
 }
 
@@ -265,6 +266,7 @@ static int engine_clear(PyObject *self)
 	Py_CLEAR(e->fn);
 	Py_CLEAR(e->futures);
 	Py_CLEAR(e->trash);
+	Py_CLEAR(e->kept);
 	return 0;
 }
 
@@ -590,8 +592,9 @@ static PyObject *engine_poll(PyObject *self, PyObject *args)
 	if (PyErr_Occurred())
 		return NULL;
 	int64_t until = s < 0 || s > 1e9 ? -1 : now_ns() + (int64_t)(s * 1e9);
-	PyObject *list = PyList_New(0);
+	PyObject *list = e->kept ? e->kept : PyList_New(0);
 	uint64_t before = e->done;
+	e->kept = NULL;
 	while (list) {
 		if (engine_turn(e, list, sink == Py_None ? NULL : sink) != 0)
 			break;
@@ -604,7 +607,10 @@ static PyObject *engine_poll(PyObject *self, PyObject *args)
 		if (rest(e, until) != 0 || engine_check(e) != 0)
 			break;
 	}
-	Py_XDECREF(list);
+	if (list && PyList_Size(list) && !e->kept)
+		e->kept = list;
+	else
+		Py_XDECREF(list);
 	return NULL;
 }
 

@@ -120,6 +120,7 @@ struct engine {
 	unsigned long long max_tasks, max_rss_kb; /* of one worker process; 0: any */
 	PyObject *futures;       /* {id: Future} of an executor, see future.c */
 	PyObject *trash;         /* a list of what is to be freed when nothing is under way */
+	PyObject *kept;          /* events of a poll() that was interrupted */
 	bool busy, closed, spin_good, accepting, served;
 	bool shut_due;           /* closed in the midst of a turn, which then ends it all */
 	pthread_t turner;        /* while busy: who is */

@@ -1,6 +1,7 @@
 """The channel between parent and workers: big arguments, workers that go, closing in its midst."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -198,3 +199,38 @@ def test_a_template_that_was_closed_leaves_no_number_of_a_descriptor():
 def test_a_zero_byte_in_a_word():
     with pytest.raises(ValueError, match="null byte"):
         prong.run(["printf", "a\0b"])
+
+
+class Interrupts:
+    """Ctrl-C arrives while one of these is rebuilt."""
+
+    parent = os.getpid()
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if os.getpid() == self.parent and self.i == 1:
+            signal.raise_signal(signal.SIGINT)
+
+
+def interrupting(i):
+    r = Interrupts()
+    r.i = i
+    return r
+
+
+def test_ctrl_c_while_a_result_is_rebuilt_is_no_bad_result():
+    with pytest.raises(KeyboardInterrupt):
+        prong.map(interrupting, range(4), jobs=1, on_error="return")
+
+
+def test_ctrl_c_while_a_result_is_rebuilt_loses_no_other():
+    seen, interrupted = [], 0
+    with prong.Pool(1) as pool:
+        for i in range(3):
+            pool.submit(interrupting, i)
+        while len(seen) < 3:
+            try:
+                seen.append(pool.wait().index)
+            except KeyboardInterrupt:
+                interrupted += 1
+    assert sorted(seen) == [0, 1, 2] and interrupted == 1
