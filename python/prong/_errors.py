@@ -148,6 +148,14 @@ RemoteTraceback: Any = concurrent.futures.process._RemoteTraceback
 """The traceback of a worker, as the cause of the exception it belongs to."""
 
 
+def _text(exc: BaseException) -> str:
+    """str() that does not raise."""
+    try:
+        return str(exc)
+    except Exception as e:
+        return f"(its str() raises {type(e).__name__})"
+
+
 def unpack_error(packed: Any) -> BaseException:
     """The exception a worker packed, with its traceback as the cause."""
     if not isinstance(packed, tuple):
@@ -158,7 +166,7 @@ def unpack_error(packed: Any) -> BaseException:
         try:
             exc = pickle.loads(data)
         except BaseException as e:
-            text += f" (it could not be rebuilt here: {type(e).__name__}: {e})"
+            text += f" (it could not be rebuilt here: {type(e).__name__}: {_text(e)})"
     if not isinstance(exc, BaseException):
         exc = TaskError(f"{name}: {text}", name, text, tb)
     exc.__cause__ = RemoteTraceback(f'\n"""\n{tb}"""')
@@ -184,8 +192,8 @@ def undecodable(exc: BaseException, index: int) -> BaseException:
     if isinstance(exc, MemoryError):
         return exc
     name = f"{type(exc).__module__}.{type(exc).__qualname__}".removeprefix("builtins.")
-    text = f"the result of task {index} could not be unpickled: {name}: {exc}"
-    error = TaskError(text, name, str(exc))
+    text = f"the result of task {index} could not be unpickled: {name}: {_text(exc)}"
+    error = TaskError(text, name, _text(exc))
     error.__cause__ = exc
     return error
 

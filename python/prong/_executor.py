@@ -38,6 +38,8 @@ def _python_exit() -> None:
     _interpreter_ends = True
     states = list(_all)
     for state in states:
+        if state.pid != os.getpid():
+            continue
         state.eng.accepting = False
         if getattr(sys, "last_type", None) is KeyboardInterrupt:
             state.abort()
@@ -293,7 +295,7 @@ class _State:
 
     def wake(self) -> None:
         self.idle.set()
-        if not self.eng.closed:
+        if not self.eng.closed and self.pid == os.getpid():
             self.eng.wake()
 
     # ---- results out ----
@@ -305,15 +307,21 @@ class _State:
                 ev = self.ready.popleft()
             except IndexError:
                 return
-            self._event(ev)
+            try:
+                self._event(ev)
+            except BaseException as e:
+                if not isinstance(e, Exception):
+                    self.ready.appendleft(ev)  # Ctrl-C: a future must not go without its end
+                raise
 
     def _event(self, ev: tuple[Any, ...]) -> None:
         kind, index, what = ev
         if kind == RESULT:
-            f = self.futures.pop(index, None)
+            f = self.futures.get(index)
             if f is not None:
-                f._call = None
                 self._finish(f, f.set_result, what)
+                f._call = None
+                self.futures.pop(index, None)
             return
         if kind == INIT_FAILED:
             self._break(_errors.unpack_error(what))
@@ -324,10 +332,11 @@ class _State:
             if kind == DIED:
                 self._died_early(what)
         else:
-            f = self.futures.pop(index, None)
+            f = self.futures.get(index)
             if f is not None:
                 self._finish(f, f.set_exception, self._error(kind, index, what, f))
                 f._call = None
+                self.futures.pop(index, None)
         if kind in (DIED, ENDED):
             self._refill()
 
@@ -476,6 +485,18 @@ def _call_repr(call: tuple[Any, ...] | None) -> str:
 
 def _serve(state: _State) -> None:
     """The executor's thread: asleep but for what nobody else takes."""
+    try:
+        _serve_all(state)
+    except BaseException as e:  # no future may wait for a thread that is gone
+        state._break(e)
+        raise
+    finally:
+        state.close()
+        state.deliver()
+        _all.discard(state)
+
+
+def _serve_all(state: _State) -> None:
     eng = state.eng
     while True:
         if state.finished():
@@ -492,9 +513,6 @@ def _serve(state: _State) -> None:
         if state.to_fork:
             state._fork_some()
             state.deliver()  # what came meanwhile
-    state.close()
-    state.deliver()
-    _all.discard(state)
 
 
 class Worker:
@@ -687,8 +705,8 @@ class Executor(_BaseExecutor):
         def results() -> Iterator[Any]:
             try:
                 while futures:
-                    f = futures.popleft()
-                    values = f.result(None if end is None else end - time.monotonic())
+                    values = futures[0].result(None if end is None else end - time.monotonic())
+                    futures.popleft()
                     futures.extend(self.submit(call, c) for c in itertools.islice(chunks, 1))
                     yield from values
             finally:

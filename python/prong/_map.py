@@ -72,7 +72,7 @@ def check_seconds(name: str, value: Any) -> float:
         raise TypeError(f"{name} must be seconds or None, not {describe(value)}")
     if not value > 0:
         raise ValueError(f"{name} must be more than 0 seconds, not {value}")
-    return float(value)
+    return 0.0 if value > 1e9 else float(value)  # 30 years: for ever
 
 
 def rss_kb(value: Any) -> int:
@@ -166,7 +166,7 @@ class Run:
         self.lookahead = lookahead
         self.attempts: dict[int, int] = {}
         self.args: dict[int, Any] = {}
-        self.early_deaths = 0
+        self.early_deaths = self.done_before = 0
         self.total: int | None = None
         self.sized: int | None = None
         self.source: Iterator[Any] | None = None
@@ -324,7 +324,6 @@ class Run:
         event is about no task."""
         kind, i = ev[0], ev[1]
         if kind == RESULT:
-            self.early_deaths = 0
             if not self.details:
                 return i, ev[2], None
             result = self._unpack(i, ev[2])
@@ -335,9 +334,13 @@ class Run:
             self.forks.append(i)  # its class is newer than the worker
             return None
         elif kind == INIT_FAILED:
-            from ._errors import unpack_error
+            from ._errors import TaskError, unpack_error
 
-            raise unpack_error(ev[2])
+            error = unpack_error(ev[2])
+            if isinstance(error, Exception):
+                raise error
+            name = type(error).__name__  # sys.exit() there is not our end
+            raise TaskError(f"the initializer of a worker raised {error!r}", name, str(error)) from error
         elif i is None:
             if kind == DIED:
                 self._died_early(ev)
@@ -350,7 +353,9 @@ class Run:
         return i, value, error
 
     def _died_early(self, ev: tuple[Any, ...]) -> None:
-        self.early_deaths += 1
+        done = self.eng.done
+        self.early_deaths = self.early_deaths + 1 if done == self.done_before else 1
+        self.done_before = done
         if self.early_deaths >= DEATHS_MAX:
             from ._errors import died
 

@@ -86,3 +86,53 @@ def test_nobody_asks_for_the_results_of_forked_tasks():
         assert not concurrent.futures.wait(futures, timeout=60).not_done
         assert [f.result() for f in futures] == list(range(40))
         ex.shutdown()
+
+
+def test_a_process_of_multiprocessing_beside_an_executor():
+    assert program("""
+import multiprocessing, prong
+with prong.Executor(1) as ex:
+    ex.submit(abs, -1).result()
+    p = multiprocessing.get_context("fork").Process(target=int)
+    p.start()
+    p.join()
+    print(p.exitcode)
+""") == (0, "0\n", "")
+
+
+def test_an_exception_whose_text_cannot_be_had():
+    code, out, err = program("""
+import os, prong
+parent = os.getpid()
+class Odd(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+class R:
+    def __reduce__(self):
+        return load, ()
+def load():
+    if os.getpid() == parent:
+        raise Odd()
+    return R()
+with prong.Executor(1) as ex:
+    print(type(ex.submit(R).exception(timeout=30)).__name__, ex.submit(abs, -1).result(timeout=30))
+""")
+    assert (code, out, err) == (0, "TaskError 1\n", "")
+
+
+def test_the_executors_thread_fails(monkeypatch):
+    """No future waits for it then."""
+    assert "future has its end" in program("""
+import prong, prong._executor as x, threading
+threading.excepthook = lambda args: None
+with prong.Executor(1) as ex:
+    ex.submit(abs, -1).result()
+    def fail(*args):
+        raise RuntimeError("broken")
+    ex._pool._event = fail
+    f = ex.submit(divmod, 1, 0)
+    try:
+        f.result(timeout=30)
+    except Exception as e:
+        print("future has its end", type(e).__name__)
+""")[1]

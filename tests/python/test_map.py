@@ -99,3 +99,29 @@ def test_any_length_through_the_ring():
         v = dice.choice([list, tuple])(dice.choice([bytes, bytearray])(n) for n in sizes)
         assert prong.map(lambda _: v, range(3), jobs=2) == [v] * 3
         assert list(prong.imap(lambda x: x, iter([v, v]), jobs=2)) == [v] * 2
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), 1e10])
+def test_a_limit_of_ages_is_none(seconds):
+    assert prong.map(lambda x: sum(range(100_000)) + x, range(3), timeout=seconds, jobs=1)[0] > 0
+    with prong.Executor(1, timeout=seconds) as ex:
+        assert ex.submit(sum, range(1_000_000)).result() > 0
+
+
+@pytest.mark.parametrize("details", [True, False])
+def test_deaths_at_the_beginning_that_are_not_in_a_row(tmp_path, details):
+    log = tmp_path / "log"
+
+    def every_other_dies():
+        with open(log, "a") as f:
+            f.write("x")
+        if os.path.getsize(log) % 2 == 0:
+            os._exit(9)
+
+    assert len(prong.map(abs, range(8), jobs=1, max_tasks_per_worker=1, initializer=every_other_dies,
+                         details=details)) == 8
+
+
+def test_an_initializer_that_exits():
+    with pytest.raises(prong.TaskError, match="initializer"):
+        prong.map(len, ["a"], jobs=1, initializer=os.sys.exit, initargs=(3,))
