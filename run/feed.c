@@ -311,6 +311,8 @@ static void start_task(struct run *r, struct task *t)
 		feed_give_up(r, t);
 		return;
 	}
+	if (r->table)
+		table_first(r->table, t->n);
 	if (t->kept && r->cfg->verbose_stdout && r->cfg->output != OUTPUT_LINE)
 		keep_head(r, t);
 	if (r->cfg->verbose)

@@ -263,14 +263,18 @@ static void seconds(char *to, size_t size, int64_t ns)
 	snprintf(to, size, "%" PRId64 ".%03d", ms / 1000, (int)(ms % 1000));
 }
 
+void table_first(struct table *t, size_t values)
+{
+	if (!t->columns)
+		t->columns = t->names && t->names->n > values ? t->names->n : values;
+}
+
 int table_record(struct table *t, const struct record *r, const void **mem, int *fd, int64_t *len)
 {
 	char start[32], run[32];
 	const struct prong_result *res = r->result;
 	buf_clear(&t->b);
 	t->spilled = 0;
-	if (!t->columns)
-		t->columns = t->names && t->names->n > r->task->n ? t->names->n : r->task->n;
 	seconds(start, sizeof start, res->start_ns);
 	seconds(run, sizeof run, res->end_ns - res->start_ns);
 	int e = t->header ? write_header(t) : 0;

@@ -99,7 +99,8 @@ def test_order_of_input_with_keep_order_else_of_ending():
 def test_names_of_columns_and_ragged_rows():
     prong("-k", "--header", ":", "--results", "a.csv", "echo", ":::", "x", "1", ":::", "y z", "2")
     assert rows("a.csv")[0] == COLUMNS + ["x", "y z", "Stdout", "Stderr"]
-    prong("-k", "-C", ",", "--results", "b.csv", "echo {1}", stdin=b"1,2,3\n4\n5,6,7,8,9\n")
+    prong("-j2", "-k", "-C", ",", "--results", "b.csv", "[ {1} != 1 ] || sleep 0.3; echo {1}",
+          stdin=b"1,2,3\n4\n5,6,7,8,9\n")
     got = records("b.csv")
     assert [[g["V1"], g["V2"], g["V3"]] for g in got] == [["1", "2", "3"], ["4", "", ""], ["5", "6", "7 8 9"]]
 
