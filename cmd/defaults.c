@@ -1,5 +1,5 @@
-/* defaults.c - reads /etc/parallel/config, ~/.parallel/config, ~/.config/prong/config, a profile, $PARALLEL, and
- * cuts them into words as a shell would. */
+/* defaults.c - reads /etc/parallel/config, ~/.parallel/config, ~/.config/prong/config, a profile,
+ * $PARALLEL, and cuts them into words as a shell would. */
 #include "defaults.h"
 
 #include "buf.h"
@@ -71,8 +71,11 @@ static int read_file(struct words *w, const char *path)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : (warn("cannot read '%s':", path), -1);
 	for (size_t n; (n = fread(block, 1, sizeof block, f)) > 0;)
 		buf_add(&b, block, n);
+	bool failed = ferror(f);
+	if (failed)
+		warn("cannot read '%s':", path);
 	fclose(f);
-	int e = b.s ? words_split(w, b.s, path) : 0;
+	int e = failed ? -1 : b.s ? words_split(w, b.s, path) : 0;
 	buf_free(&b);
 	return e;
 }

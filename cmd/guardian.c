@@ -1,7 +1,8 @@
 /* guardian.c - the process the user started watches over the one that runs the jobs.
  *
- * Owns the pair of sockets between them; the kernel tells the runner by a signal as well.  The guardian forwards signals, mirrors the
- * runner's end, and after an end that was not normal kills everything that is left. */
+ * Owns the pair of sockets between them; the kernel tells the runner by a signal as well.  The
+ * guardian forwards signals, mirrors the runner's end, and after an end that was not normal kills
+ * everything that is left. */
 #include "guardian.h"
 #include "sem.h"
 
@@ -52,6 +53,8 @@ void die_by(int sig)
 struct watch {
 	pid_t runner;
 	int fd, signals, tty_out; /* tty_out: feeds the runner's standard input; -1 */
+	char typed[4096];         /* what it has not taken yet */
+	size_t at, have;
 	bool released;
 };
 
@@ -105,18 +108,22 @@ static void pass_signals(const struct watch *w)
 	}
 }
 
+/* Never waits: a runner that reads no more for now must not keep us from signals. */
 static void pump(struct watch *w)
 {
-	char buf[4096];
-	ssize_t n = read(STDIN_FILENO, buf, sizeof buf);
-	if (n < 0 && errno == EINTR)
+	bool read_on = w->at == w->have;
+	ssize_t n = read_on ? read(STDIN_FILENO, w->typed, sizeof w->typed)
+	                    : write(w->tty_out, w->typed + w->at, w->have - w->at);
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
-	for (ssize_t at = 0, k; at < n; at += k)
-		if ((k = write(w->tty_out, buf + at, (size_t)(n - at))) < 0)
-			n = 0;
 	if (n <= 0) {
 		close(w->tty_out);
 		w->tty_out = -1;
+	} else if (read_on) {
+		w->at = 0;
+		w->have = (size_t)n;
+	} else {
+		w->at += (size_t)n;
 	}
 }
 
@@ -125,6 +132,8 @@ static void guard(struct watch *w)
 	for (;;) {
 		struct pollfd p[] = { { w->signals, POLLIN, 0 }, { w->fd, POLLIN, 0 },
 			              { w->tty_out >= 0 ? STDIN_FILENO : -1, POLLIN, 0 } };
+		if (w->at < w->have)
+			p[2] = (struct pollfd){ w->tty_out, POLLOUT, 0 };
 		if (poll(p, 3, -1) < 0 && errno != EINTR)
 			_exit(255);
 		if (p[1].revents)
@@ -255,8 +264,10 @@ int guard_start(struct guard *g, bool pump_stdin)
 			           .tty_out = tty[1] };
 		setpgid(pid, pid);
 		close(pair[1]);
-		if (tty[0] >= 0)
+		if (tty[0] >= 0) {
 			close(tty[0]);
+			fcntl(tty[1], F_SETFL, O_NONBLOCK);
+		}
 		set_mask(&g->user_mask, &set);
 		be_guardian(&w, set);
 	}

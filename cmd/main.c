@@ -128,12 +128,12 @@ int main(int argc, char **argv)
 	struct outcome o;
 	open_std_fds();
 	if (xargs_called(&argc, &argv))
-		return as_xargs(argc, argv);
+		return all_said(as_xargs(argc, argv));
 	int status = options_parse(&cfg, argc, argv);
 	if (status >= 0)
 		return all_said(status);
 	if (cfg.sweep_orphans)
-		return sweep_orphans(true) < 0 ? 255 : 0;
+		return all_said(sweep_orphans(true) < 0 ? 255 : 0);
 	struct host host = { 0 };
 	shell_choose(&host.shell, getppid());
 	cfg.quoting = host.shell.quoting;

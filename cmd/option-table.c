@@ -147,7 +147,7 @@ const struct option options[] = {
 	{ "number-of-cores number-of-cpus", 0, ARG_NONE, print_cpus, 0, CPU_CORES, NULL, "print how many cores they are" },
 	{ "number-of-sockets", 0, ARG_NONE, print_cpus, 0, CPU_SOCKETS, NULL, "print how many sockets they are" },
 	{ "record-env", 0, ARG_NONE, record_env, 0, 0, NULL, "write the names in the environment to ~/.parallel/ignored_vars, for env_prong --env _" },
-	{ "sweep-orphans", 0, ARG_NONE, set_bool, AT(sweep_orphans), 1, NULL, "kill leftovers of runs that were killed, and exit" },
+	{ "sweep-orphans", 0, ARG_NONE, set_bool, AT(sweep_orphans), 1, NULL, "kill what runs that are gone have left running, in the background too, and exit" },
 	{ "shell-completion", 0, ARG_NEEDED, print_completion, 0, 0, "SHELL", "print completion for bash, zsh, fish, or auto: the shell that asks" },
 	{ "shebang hashbang", 0, ARG_NONE, not_first, 0, 0, NULL, "on the first line of a script: its other lines are the input" },
 	{ "shebang-wrap hashbang-wrap", 0, ARG_NONE, not_first, 0, 0, NULL, "on the first line of a script: run it with the rest of that line, once for each argument" },

@@ -269,6 +269,10 @@ static int parse_defaults(struct config *cfg, const struct words *from, struct w
 	int e = parse_options(&p);
 	for (; e == 0 && p.i < p.argc; p.i++)
 		words_add(command, p.argv[p.i]);
+	if (e == 0 && (cfg->nprofiles || cfg->plain)) { /* what is read is decided by then */
+		warn("--profile and --plain count in the command line only, not in $PARALLEL or a file");
+		return -1;
+	}
 	return e;
 }
 

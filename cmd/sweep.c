@@ -35,8 +35,11 @@ static int kill_children(pid_t pid, pid_t keep, int depth)
 	char path[64], buf[65536];
 	int found = 0;
 	snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
-	if (slurp(path, buf, sizeof buf) <= 0)
+	ssize_t n = slurp(path, buf, sizeof buf);
+	if (n <= 0)
 		return 0;
+	if (n == (ssize_t)sizeof buf - 1) /* the last number may be half of one: next time */
+		strrchr(buf, ' ')[0] = '\0';
 	for (char *p = buf, *end; (pid = (pid_t)strtol(p, &end, 10)) > 0; p = end) {
 		if (pid == keep)
 			continue;
@@ -138,10 +141,12 @@ static int sweep_once(bool verbose)
 int sweep_orphans(bool verbose)
 {
 	int killed = 0, now;
+	const struct timespec nap = { 0, 10000000 };
 	for (int i = 0; i < LOOKS && (now = sweep_once(verbose)) != 0; i++) {
 		if (now < 0)
 			return now;
 		killed += now; /* look again: they may have forked meanwhile */
+		nanosleep(&nap, NULL); /* the dead are to be gone by then */
 	}
 	return killed;
 }

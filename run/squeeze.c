@@ -151,7 +151,7 @@ static void program_ended(struct squeezer *sq, const struct prong_event *ev)
 	}
 	struct squeezed *z = ev->tag;
 	z->ended = z->started = true;
-	z->failed = failed;
+	z->failed |= failed;
 	if (z->into < 0 && res->out.fd >= 0) {
 		z->len = res->out.len;
 		z->fd = prong_take(sq->pool, 1);
@@ -222,7 +222,8 @@ static int feed(struct squeezer *sq, struct squeezed *z, const void *data, size_
 {
 	struct target t = { .fd = z->to, .patience = sq->patience.fd >= 0 ? &sq->patience : NULL };
 	int e = write_full(&t, data, len);
-	return e == -EPIPE ? 0 : e; /* it ended early: squeeze_end() says so */
+	z->failed |= e == -EPIPE; /* it ended early: squeeze_end() says so */
+	return e == -EPIPE ? 0 : e;
 }
 
 int squeeze_add(struct squeezer *sq, struct squeezed *z, const void *data, size_t len)

@@ -275,6 +275,7 @@ int table_record(struct table *t, const struct record *r, const void **mem, int 
 	const struct prong_result *res = r->result;
 	buf_clear(&t->b);
 	t->spilled = 0;
+	table_first(t, r->task->n);
 	seconds(start, sizeof start, res->start_ns);
 	seconds(run, sizeof run, res->end_ns - res->start_ns);
 	int e = t->header ? write_header(t) : 0;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <prong.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,6 +146,23 @@ static void say_command(const struct run *r, const char *end)
 	buf_free(&b);
 }
 
+static void heed_signals(struct run *r);
+
+/* Signals first: Ctrl-C must not be taken for an answer.  False: it ends the run. */
+static bool wait_for_answer(struct run *r, int fd)
+{
+	struct pollfd p[] = { { r->host->signal_fd, POLLIN, 0 }, { fd, POLLIN, 0 } };
+	while (!r->stop) {
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return false;
+		if (p[0].revents)
+			heed_signals(r);
+		else if (p[1].revents)
+			return true;
+	}
+	return false;
+}
+
 /* -p: the terminal is ours while we ask. */
 static bool agreed(struct run *r)
 {
@@ -164,7 +182,7 @@ static bool agreed(struct run *r)
 	pid_t before = tcgetpgrp(fd);
 	tcsetpgrp(fd, getpgrp());
 	FILE *f = fdopen(fd, "r");
-	if (!f || !fgets(answer, sizeof answer, f))
+	if (!f || !wait_for_answer(r, fd) || !fgets(answer, sizeof answer, f))
 		*answer = '\0';
 	if (before > 0)
 		tcsetpgrp(fd, before);
@@ -311,7 +329,7 @@ static bool replace_words(struct run *r, struct buf *text)
 static void submit(struct run *r)
 {
 	const struct xargs *x = r->x;
-	char *env[2] = { NULL, NULL };
+	char *env[2] = { NULL, NULL }; /* nothing of ours, as under xargs: no mark either */
 	int in = x->open_tty ? r->host->tty_fd : -1;
 	bool foreground = r->host->tty_fd >= 0 && (x->open_tty || x->jobs == 1);
 	if (x->slot_var) {
@@ -422,9 +440,15 @@ static void one_signal(struct run *r, int sig)
 		prong_resize(r->pool, (unsigned)r->jobs);
 }
 
-static void ready(struct run *r, const void *tag)
+static void heed_signals(struct run *r)
 {
 	struct signalfd_siginfo si;
+	while (read(r->host->signal_fd, &si, sizeof si) == (ssize_t)sizeof si)
+		one_signal(r, (int)si.ssi_signo);
+}
+
+static void ready(struct run *r, const void *tag)
+{
 	if (tag == &tag_death) {
 		r->host->sweep(r->host->arg);
 		_exit(128 + SIGKILL);
@@ -434,8 +458,7 @@ static void ready(struct run *r, const void *tag)
 		r->watched = false;
 		return;
 	}
-	while (read(r->host->signal_fd, &si, sizeof si) == (ssize_t)sizeof si)
-		one_signal(r, (int)si.ssi_signo);
+	heed_signals(r);
 }
 
 /* ---- the loop ---- */

@@ -130,3 +130,9 @@ def test_interrupted():
     time.sleep(1)
     p.terminate()
     assert p.wait(60) == -signal.SIGTERM
+
+
+def test_a_program_that_stops_reading_without_a_word():
+    r = prong("--compress", "--compress-program", "head -c 10", "--decompress-program", "cat",
+              "seq 100000; echo {}", ":::", "1")
+    assert r.returncode == 255 and b"output is lost" in r.stderr

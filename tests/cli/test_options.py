@@ -101,3 +101,22 @@ def test_a_mistake_is_named_as_it_was_typed(prong, args, line):
     r = run(prong, *args)
     assert r.returncode == 255 and r.stdout == b""
     assert r.stderr.decode().splitlines()[-1].startswith("prong: " + line)
+
+
+def test_what_decides_what_is_read_cannot_be_read(prong, tmp_path):
+    (tmp_path / "prof").write_text("--tag\n")
+    for value in ("-J ./prof", "--plain"):
+        r = run(prong, "echo", ":::", "a", env={"PARALLEL": value}, cwd=tmp_path)
+        assert r.returncode == 255 and r.stdout == b"" and b"command line only" in r.stderr
+
+
+def test_a_profile_that_cannot_be_read(prong):
+    r = run(prong, "-J", "/", "echo", ":::", "a")
+    assert r.returncode == 255 and b"cannot read '/'" in r.stderr
+
+
+def test_a_regular_expression_that_needs_much_stack(prong):
+    """PCRE2's compiled code gives up where its interpreter does not."""
+    value = "X" + " ," * 5000 + "Y"
+    r = run(prong, "--colsep", r"(\s|,)+", "printf", "[%.5s]", "{1}", "{2}", ":::", value)
+    assert r.stdout == b"[X][Y]" and r.stderr == b""

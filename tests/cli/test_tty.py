@@ -142,3 +142,32 @@ def test_nohup(sh, prong, tmp_path):
         time.sleep(0.05)
     assert (tmp_path / "late").exists()
     time.sleep(0.2)
+
+
+
+def test_more_is_typed_than_is_read(audit, prong):
+    """The guardian, which hands it on, still hears of signals."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(prong, [prong, "-j1", "sleep 60; true"])
+    os.set_blocking(fd, False)
+    typed, end = 0, time.time() + 5
+    while typed < 140_000 and time.time() < end:  # more than pipe and buffers hold
+        select.select([fd], [fd], [], 0.2)
+        try:
+            typed += os.write(fd, b"x" * 100 + b"\n")
+        except BlockingIOError:
+            try:
+                os.read(fd, 65536)  # the echo
+            except BlockingIOError:
+                pass
+    os.kill(pid, signal.SIGTERM)
+    status, end = (0, 0), time.time() + 20
+    while status[0] == 0 and time.time() < end:
+        time.sleep(0.05)
+        status = os.waitpid(pid, os.WNOHANG)
+    os.close(fd)
+    if status[0] == 0:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert status[0] == pid and os.WTERMSIG(status[1]) == signal.SIGTERM

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from test_tty import sh  # noqa: F401  (a fixture)
+
 XARGS = shutil.which("xargs")
 CASES = pathlib.Path(__file__).with_name("xargs-cases").read_text().splitlines()
 
@@ -133,3 +135,11 @@ def test_no_environment_of_ours(link):
     env = {"PATH": os.environ["PATH"], "A": "b"}
     want = run([XARGS, "env"], env=env)
     assert sorted(run([link, "env"], env=env).stdout.split()) == sorted(want.stdout.split())
+
+
+def test_interrupt_at_the_question(sh, link):  # noqa: F811
+    sh.send(f"printf 'a b c' > in; {link} -a in -n1 -p echo ran; echo status=$?\n")
+    sh.expect(rb"echo ran a\?\.\.\.")
+    sh.send("\x03")
+    sh.send("echo over\n")
+    assert b"?..." not in sh.expect(b"over")
