@@ -91,7 +91,7 @@ static double duration(const char *s)
 		sum += n * (*end ? unit : 1);
 		s = *end ? end + 1 : end;
 	}
-	return sum;
+	return sum < 1e12 ? sum : -1; /* milliseconds of more are no number of 64 bits */
 }
 
 /* "0.5auto" changes with what the jobs do. */

@@ -81,7 +81,8 @@ static int64_t count(const struct inputs *in)
 			least = least < 0 || n < least ? n : least;
 			most = n > most ? n : most;
 		}
-		total *= in->cfg->link ? most : least;
+		if (__builtin_mul_overflow(total, in->cfg->link ? most : least, &total))
+			return -1;
 	}
 	return total;
 }

@@ -4,6 +4,7 @@
 #include "expr.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,6 +97,13 @@ static bool combination(struct template *t, const char *s, size_t len, struct se
 	return use_parse(&seg->use, "", 0, false) == 1;
 }
 
+/* The number of a value; of what cannot be one, one that there is not. */
+static int position(const char *s, char **rest)
+{
+	long n = strtol(s, rest, 10);
+	return n > INT_MAX ? INT_MAX : n < -INT_MAX ? -INT_MAX : (int)n;
+}
+
 /* The text between braces; true if it is a replacement string. */
 static bool parse_inside(struct template *t, const char *s, size_t len, struct segment *seg)
 {
@@ -117,7 +125,7 @@ static bool parse_inside(struct template *t, const char *s, size_t len, struct s
 	if (seg->pos)
 		rest += name;
 	else if (isdigit((unsigned char)*s) || (*s == '-' && isdigit((unsigned char)s[1])))
-		seg->pos = (int)strtol(s, &rest, 10);
+		seg->pos = position(s, &rest);
 	if (rest != s && seg->pos == 0)
 		return false;
 	int e = use_parse(&seg->use, rest, len - (size_t)(rest - s), t->cfg->plus);
@@ -153,7 +161,7 @@ static size_t parse_own(struct template *t, const char *s, struct segment *seg)
 			char *rest;
 			if (*s != '{' || *own != '{' || own[n - 1] != '}')
 				continue;
-			pos = (int)strtol(s + 1, &rest, 10);
+			pos = position(s + 1, &rest);
 			if (!pos || strncmp(rest, own + 1, n - 1) != 0)
 				continue;
 			n += (size_t)(rest - s) - 1;

@@ -169,8 +169,8 @@ static bool agreed(struct run *r)
 	char answer[256] = "";
 	sigset_t tty, old;
 	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
-	say_command(r, "?...");
 	if (fd < 0) {
+		say_command(r, "?...");
 		warn("-p: cannot ask: there is no terminal (/dev/tty):");
 		give_up(r, XARGS_ERROR);
 		return false;
@@ -180,7 +180,8 @@ static bool agreed(struct run *r)
 	sigaddset(&tty, SIGTTIN);
 	sigprocmask(SIG_BLOCK, &tty, &old);
 	pid_t before = tcgetpgrp(fd);
-	tcsetpgrp(fd, getpgrp());
+	tcsetpgrp(fd, getpgrp()); /* before the question: Ctrl-C at it is sent to us */
+	say_command(r, "?...");
 	FILE *f = fdopen(fd, "r");
 	if (!f || !wait_for_answer(r, fd) || !fgets(answer, sizeof answer, f))
 		*answer = '\0';

@@ -120,3 +120,13 @@ def test_a_regular_expression_that_needs_much_stack(prong):
     value = "X" + " ," * 5000 + "Y"
     r = run(prong, "--colsep", r"(\s|,)+", "printf", "[%.5s]", "{1}", "{2}", ":::", value)
     assert r.stdout == b"[X][Y]" and r.stderr == b""
+
+
+@pytest.mark.parametrize("args", [["--timeout", "1e17"], ["--delay", "1e300"]])
+def test_a_time_that_no_clock_can_tell(prong, args):
+    r = run(prong, *args, "echo", ":::", "a")
+    assert r.returncode == 255 and r.stdout == b"" and b"write seconds" in r.stderr
+
+
+def test_a_position_beyond_all_numbers_is_empty(prong):
+    assert run(prong, "echo", "[{4294967297}]", ":::", "a").stdout == b"[]\n"
