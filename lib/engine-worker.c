@@ -26,14 +26,20 @@ static size_t round16(size_t n)
 
 /* ---- taking back ---- */
 
+/* With nothing in it a FIFO begins at 0 again: where pr_fifo_place() puts the next block. */
+static void restart(struct fifo *q)
+{
+	if (q->head == q->tail)
+		q->head = q->tail = 0;
+}
+
 static void forget_payload(struct worker *w)
 {
 	w->in.head = w->in.tail;
 	for (uint32_t n = w->reaped; n != w->given; n++)
 		if (w->in_end[n % w->ch->cells] != NO_PAYLOAD)
 			w->in.head = w->in_end[n % w->ch->cells];
-	if (!pr_inflight(w))
-		w->in.head = w->in.tail = 0;
+	restart(&w->in);
 }
 
 /* What it has not begun waits again, in the old order. */
@@ -292,6 +298,7 @@ static void free_payload(struct worker *w)
 	size_t end = w->in_end[w->reaped & (w->ch->cells - 1)];
 	if (end != NO_PAYLOAD)
 		w->in.tail = end;
+	restart(&w->in);
 }
 
 static void find_reply(struct worker *w, const struct cell *rp, struct prong_result *r,

@@ -21,7 +21,7 @@
 #include "pool-rig.h"
 
 static struct shared {
-	_Atomic int inits, leaves, runs, at_once, most;
+	_Atomic int inits, leaves, runs, at_once, most, go;
 	_Atomic pid_t pids[16];
 } *shared;
 
@@ -112,17 +112,75 @@ static void nobody_blocks_for_ever(void **state)
 {
 	struct prong *p = open_with((struct prong_options){ .jobs = 2 });
 	const struct prong_event *ev;
-	static char b[200000];
+	static unsigned char b[200000], want[sizeof b];
 	int n = 0;
 	(void)state;
-	for (int i = 0; i < 300; i++)
+	for (unsigned i = 0; i < 300; i++) {
+		fill(b, sizeof b, i + 1);
 		submit(p, echo, b, i % 3 ? sizeof b : 10);
-	while (prong_wait(p, &ev, 60000) == 1) {
-		n += ev->type == PRONG_DONE;
+	}
+	for (; (ev = next_done(p)); n++) {
+		unsigned i = (unsigned)ev->id - 1;
+		fill(want, sizeof want, i + 1);
+		assert_int_equal(ev->result->how, PRONG_EXITED);
+		assert_int_equal(ev->result->status, 0);
+		assert_int_equal(ev->len, i % 3 ? sizeof b : 10);
+		assert_memory_equal(ev->data, want, ev->len);
 		if (n % 50 == 0)
 			pause_ms(20);
 	}
 	assert_int_equal(n, 300);
+	close_pool(p);
+}
+
+static int all_alike(struct prong_task *t)
+{
+	const char *s = t->data;
+	for (size_t i = 1; i < t->len; i++)
+		if (s[i] != s[0])
+			return 1;
+	return 0;
+}
+
+static int until_told(struct prong_task *t)
+{
+	(void)t;
+	while (!shared->go)
+		;
+	return 0;
+}
+
+static int no_op(struct prong_task *t)
+{
+	(void)t;
+	return 0;
+}
+
+/* The last payload there was is done with, while a task without one goes on. */
+static void payloads_never_overlap(void **state)
+{
+	struct prong *p = open_with((struct prong_options){ .jobs = 1 });
+	static char a[100000], b[200000], c[90000];
+	const struct prong_event *ev;
+	(void)state;
+	memset(b, 'b', sizeof b);
+	memset(c, 'c', sizeof c);
+	for (int round = 0; round < 20; round++) {
+		for (int i = 0; i < 40; i++) /* they teach it to hand out many ahead */
+			submit(p, no_op, NULL, 0);
+		while (next_done(p))
+			;
+		shared->go = 0;
+		int64_t first = submit(p, all_alike, a, sizeof a);
+		submit(p, until_told, NULL, 0);
+		assert_int_equal(next_done(p)->id, first);
+		submit(p, all_alike, b, sizeof b);
+		submit(p, all_alike, c, sizeof c);
+		assert_true(prong_wait(p, &ev, 0) == 0);
+		shared->go = 1;
+		while ((ev = next_done(p)))
+			assert_int_equal(ev->result->status, 0);
+	}
 	close_pool(p);
 }
 
@@ -648,6 +706,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bytes_of_any_size_come_back),
 		cmocka_unit_test(nobody_blocks_for_ever),
+		cmocka_unit_test(payloads_never_overlap),
 		cmocka_unit_test(payloads_are_copied_unless_borrowed),
 		cmocka_unit_test(seeds_differ_and_repeat),
 		cmocka_unit_test(hooks_run_once_in_each),
