@@ -372,7 +372,8 @@ int prong_fd(const struct prong *pool);
  * always ready (regular files); -ENOENT: 0 for an fd not watched; -EINVAL, -ENOMEM, -EBADF. */
 int prong_watch(struct prong *pool, int fd, int on, void *tag);
 
-/* Make prong_wait() return a PRONG_WOKEN event.  Any thread, any signal handler. */
+/* Make prong_wait() return a PRONG_WOKEN event (also of a pool that has nothing else to do: before
+ * -ECHILD).  Any thread, any signal handler. */
 int prong_wake(struct prong *pool);
 
 /* ---- arrays ---- */

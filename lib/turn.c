@@ -348,6 +348,16 @@ static int look_up(struct prong *p, struct fired *f)
 	return r > 0 ? fired_event(p, f) : r;
 }
 
+/* A wake is told, and an alarm that is over must not leave the host's fd readable.  0: there
+ * may be more of them. */
+static int no_more(struct prong *p, struct fired *f)
+{
+	int r = p->ops->wait(p, 0, f);
+	if (r > 0)
+		return fired_event(p, f);
+	return r < 0 ? r : -ECHILD;
+}
+
 static int turn(struct prong *p, int64_t until)
 {
 	for (;;) {
@@ -365,8 +375,12 @@ static int turn(struct prong *p, int64_t until)
 				return 1;
 			continue;
 		}
-		if (idle(p))
-			return -ECHILD;
+		if (idle(p)) {
+			int r = no_more(p, &f);
+			if (r != 0)
+				return r;
+			continue;
+		}
 		if (p->crew && ((until && pr_crew_watch(p)) || !pr_crew_arm(p)))
 			continue;
 		int64_t next = pr_deadline(p);

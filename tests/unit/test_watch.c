@@ -177,6 +177,61 @@ static void copies_keep_nothing_ready(void **state)
 	prong_close(p);
 }
 
+/* Turn the pool as an event loop does, until it has nothing to say; how often it woke up. */
+static int loop(struct prong *p, int fd, int ms)
+{
+	const struct prong_event *ev;
+	int turns = 0;
+	for (; turns < 100 && readable(fd, ms); turns++)
+		while (prong_wait(p, &ev, 0) == 1)
+			;
+	return turns;
+}
+
+static void run_one(struct prong *p)
+{
+	char *argv[] = { "true", NULL };
+	assert_true(prong_submit(p, PRONG_SPEC(.argv = argv, .timeout_ms = 100)) > 0);
+	assert_non_null(done(p));
+}
+
+/* Alarms set for what is over by then, and the timer that goes on without jobs. */
+static void an_idle_pool_keeps_no_host_awake(void **state)
+{
+	(void)state;
+	for (int strays = 0; strays < 2; strays++) {
+		struct prong_options o = { .size = sizeof o,
+			                   .flags = strays ? PRONG_REAP_STRAYS : 0 };
+		struct prong *p;
+		assert_int_equal(prong_open(&p, &o), 0);
+		int fd = prong_fd(p);
+		if (fd == -ENOTSUP) {
+			prong_close(p);
+			skip();
+		}
+		run_one(p);
+		assert_true(loop(p, fd, 300) < 10);
+		prong_close(p);
+	}
+}
+
+static void a_wake_is_told_also_by_an_idle_pool(void **state)
+{
+	struct prong *p = open_pool();
+	const struct prong_event *ev;
+	int fd = prong_fd(p);
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(prong_wake(p), 0);
+		assert_true(fd < 0 || readable(fd, 0));
+		assert_int_equal(prong_wait(p, &ev, 0), 1);
+		assert_int_equal(ev->type, PRONG_WOKEN);
+		assert_int_equal(prong_wait(p, &ev, 0), -ECHILD);
+		assert_true(fd < 0 || !readable(fd, 0));
+	}
+	prong_close(p);
+}
+
 static void a_copy_that_closes_takes_nothing_away(void **state)
 {
 	struct prong *p = open_pool();
@@ -268,6 +323,8 @@ int main(void)
 		cmocka_unit_test(misuse_is_refused),
 		cmocka_unit_test(a_number_used_again_is_watched_again),
 		cmocka_unit_test(copies_keep_nothing_ready),
+		cmocka_unit_test(an_idle_pool_keeps_no_host_awake),
+		cmocka_unit_test(a_wake_is_told_also_by_an_idle_pool),
 		cmocka_unit_test(functions_get_none_of_ours),
 		cmocka_unit_test(a_copy_that_closes_takes_nothing_away),
 	};
