@@ -133,7 +133,8 @@ static bool is_worker(const struct prong_spec *s)
 static bool what_ok(const struct prong_spec *s, bool forked)
 {
 	int kinds = (s->argv != NULL) + (s->fn != NULL) + (s->work != NULL);
-	if (kinds != !forked || (s->argv && !s->argv[0]) || (s->task_len && !s->task))
+	if (kinds != !forked || (s->argv && !s->argv[0]) || (s->task_len && !s->task) ||
+	    s->task_len > SIZE_MAX / 2) /* lengths are added up from here on */
 		return false;
 	if (s->engine && strcmp(s->engine, "local") != 0 && !(is_worker(s) && task_ok(s)))
 		return false;
@@ -222,7 +223,7 @@ static bool plain_task(const struct prong_spec *s)
 {
 	return s->size == sizeof *s && is_worker(s) && task_ok(s) && !s->argv && !s->fn &&
 	       !s->termseq && (!s->task_len || s->task) && s->timeout_ms >= 0 &&
-	       s->backoff_ms >= 0 && s->task_len < SIZE_MAX / 2;
+	       s->backoff_ms >= 0 && s->task_len <= SIZE_MAX / 2;
 }
 
 int pr_job_new(struct prong *p, struct job **out, const struct prong_spec *spec, bool forked)

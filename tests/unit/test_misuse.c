@@ -88,6 +88,12 @@ static void jobs_that_cannot_be(void **state)
 	REFUSED(.fn = fn, .work = nothing);
 	REFUSED(.argv = fine, .task = "x", .task_len = 1);
 	REFUSED(.work = nothing, .task_len = 1);
+	for (int borrow = 0; borrow < 2; borrow++) { /* the length that a failed read() gives */
+		unsigned flags = borrow ? PRONG_BORROW : 0;
+		REFUSED(.work = nothing, .task = "x", .task_len = (size_t)-1, .flags = flags);
+		REFUSED(.work = nothing, .task = "x", .task_len = (size_t)-1, .flags = flags,
+		        .engine = "worker");
+	}
 	REFUSED(.argv = fine, .flags = PRONG_BORROW);
 	REFUSED(.argv = fine, .flags = 1u << 31);
 	REFUSED(.argv = fine, .engine = "no such engine");
