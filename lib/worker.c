@@ -17,6 +17,7 @@
 
 enum {
 	OUT_MAX = 64 * 1024 * 1024, /* not grown beyond what is needed from here on */
+	TRIM_FROM = 1024 * 1024,
 	NAP_MS = 20,
 	SAME_TICKS = 1500,          /* half a microsecond to one */
 	LOOK_MS = 2000,             /* how often a sleeper looks whether its host lives */
@@ -58,23 +59,22 @@ static void leave_if_orphan(const struct desk *d)
 		_exit(0);
 }
 
-/* Until there is a byte.  What it says is in the channel. */
-static void doze(struct worker_state *ws)
+/* Until there is a byte; false: there was none for long.  What it says is in the channel. */
+static bool doze(struct worker_state *ws)
 {
 	char bytes[64];
+	bool heard = true;
 	struct pollfd pfd = { .fd = ws->desk->sock, .events = POLLIN };
 	ssize_t n = recv(ws->desk->sock, bytes, sizeof bytes, MSG_DONTWAIT);
 	if (n < 0 && errno == EAGAIN) {
-		if (poll(&pfd, 1, LOOK_MS) == 0) {
+		heard = poll(&pfd, 1, LOOK_MS) != 0;
+		if (!heard)
 			leave_if_orphan(ws->desk);
-			if (ws->desk->out.head == ws->desk->out.tail &&
-			    ws->desk->out.r.size > 1024 * 1024)
-				pr_region_trim(&ws->desk->out.r);
-		}
 		n = recv(ws->desk->sock, bytes, sizeof bytes, MSG_DONTWAIT);
 	}
 	if (n == 0) /* the host is gone, or closed the pool */
 		atomic_store(&ws->desk->ch->quit, 1);
+	return heard;
 }
 
 /* ---- replies ---- */
@@ -236,6 +236,14 @@ static bool watch_for_work(struct worker_state *ws)
 	return found;
 }
 
+/* Between two tasks only: in one, a reply may have been begun at head. */
+static void trim(struct worker_state *ws)
+{
+	struct fifo *q = &ws->desk->out;
+	if (q->head == q->tail && q->r.size > TRIM_FROM)
+		pr_region_trim(&q->r);
+}
+
 /* A nap is cheaper to end than a sleep; but in it the host's death is not heard. */
 static void rest(struct worker_state *ws)
 {
@@ -247,8 +255,8 @@ static void rest(struct worker_state *ws)
 	if (!wanted(ch) && pr_nap(&ch->asleep, NAPS, NAP_MS) != 0 &&
 	    atomic_load(&ch->asleep) != AWAKE) {
 		atomic_store(&ch->asleep, SLEEPS);
-		if (!wanted(ch))
-			doze(ws);
+		if (!wanted(ch) && !doze(ws))
+			trim(ws);
 	}
 	atomic_store(&ch->asleep, AWAKE);
 }

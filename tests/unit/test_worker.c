@@ -184,6 +184,42 @@ static void payloads_never_overlap(void **state)
 	close_pool(p);
 }
 
+static int two_megabytes(struct prong_task *t)
+{
+	return prong_reply_room(t, 2 << 20) == NULL;
+}
+
+static int in_two_pieces(struct prong_task *t)
+{
+	until_told(t);
+	return prong_reply(t, "precious", 8) != 0 || !prong_reply_room(t, 7 << 20);
+}
+
+/* The second piece has no room before the host looks again, which takes longer than a worker
+ * at rest keeps its memory. */
+static void a_reply_that_waits_for_room_stays_whole(void **state)
+{
+	struct prong *p = open_with((struct prong_options){ .jobs = 1 });
+	const struct prong_event *ev;
+	(void)state;
+	for (int i = 0; i < 200; i++)
+		submit(p, no_op, NULL, 0);
+	while (next_done(p))
+		;
+	submit(p, two_megabytes, NULL, 0);
+	int64_t between = submit(p, no_op, NULL, 0);
+	submit(p, in_two_pieces, NULL, 0);
+	while ((ev = next_done(p)) && ev->id != between)
+		;
+	shared->go = 1;
+	pause_ms(2500);
+	assert_non_null(ev = next_done(p));
+	assert_int_equal(ev->result->status, 0);
+	assert_int_equal(ev->len, 8 + (7 << 20));
+	assert_memory_equal(ev->data, "precious", 8);
+	close_pool(p);
+}
+
 static int first_byte(struct prong_task *t)
 {
 	return *(const unsigned char *)t->data;
@@ -707,6 +743,7 @@ int main(void)
 		cmocka_unit_test(bytes_of_any_size_come_back),
 		cmocka_unit_test(nobody_blocks_for_ever),
 		cmocka_unit_test(payloads_never_overlap),
+		cmocka_unit_test(a_reply_that_waits_for_room_stays_whole),
 		cmocka_unit_test(payloads_are_copied_unless_borrowed),
 		cmocka_unit_test(seeds_differ_and_repeat),
 		cmocka_unit_test(hooks_run_once_in_each),
