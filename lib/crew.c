@@ -91,12 +91,20 @@ void pr_crew_deadline(struct prong *p, struct timer *t)
 		pr_timer_set(&p->timers, t, at);
 }
 
-int pr_crew_signal(struct prong *p, int64_t id, int sig, int otherwise)
+static bool runs(struct worker *w, int64_t id)
 {
 	uint32_t n;
+	struct job *j = w->gone ? NULL : pr_running(w, &n);
+	return j && (!id || j->id == id);
+}
+
+int pr_crew_signal(struct prong *p, int64_t id, int sig, int otherwise)
+{
 	for (struct worker *w = p->crew->workers; w; w = w->next) {
-		struct job *j = w->gone ? NULL : pr_running(w, &n);
-		if (!j || (id && j->id != id))
+		if (!runs(w, id))
+			continue;
+		pr_take_back(p, w); /* as in stop_running(): nothing else can be hit */
+		if (!runs(w, id))
 			continue;
 		otherwise = pr_kill_group(w->pid, sig);
 		if (otherwise == 0 && sig)

@@ -499,6 +499,39 @@ static void nothing_waits_behind_a_long_task(void **state)
 	close_pool(p);
 }
 
+static int three_us(struct prong_task *t)
+{
+	struct timespec a, b;
+	(void)t;
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	do
+		clock_gettime(CLOCK_MONOTONIC, &b);
+	while ((b.tv_sec - a.tv_sec) * 1000000000L + b.tv_nsec - a.tv_nsec < 3000);
+	return 0;
+}
+
+/* Aimed at tasks that are over in a moment, with others queued behind them.  A wrong
+ * hit would be rare: so many times, but not with valgrind, which forks slowly. */
+static void a_signal_hits_no_other_task(void **state)
+{
+	struct prong *p = open_with((struct prong_options){ .jobs = 1 });
+	const struct prong_event *ev;
+	(void)state;
+	for (int round = 0; round < (getenv("UNDER_VALGRIND") ? 20 : 2000); round++) {
+		int64_t first = 0, last = 0, aimed = 0;
+		for (int i = 0; i < 64; i++) {
+			last = submit(p, three_us, NULL, 0);
+			first = first ? first : last;
+		}
+		prong_wait(p, &ev, 0);
+		for (int64_t id = first; id <= last && !aimed; id++)
+			aimed = prong_signal(p, id, SIGKILL) == 0 ? id : 0;
+		while ((ev = next_done(p)))
+			assert_true(ev->result->how == PRONG_EXITED || ev->id == aimed);
+	}
+	close_pool(p);
+}
+
 static void few_long_tasks_are_spread(void **state)
 {
 	struct prong *p = open_with((struct prong_options){ .jobs = 4 });
@@ -754,6 +787,7 @@ int main(void)
 		cmocka_unit_test(an_idle_worker_that_dies_costs_nothing),
 		cmocka_unit_test(the_certificate_names_the_death),
 		cmocka_unit_test(nothing_waits_behind_a_long_task),
+		cmocka_unit_test(a_signal_hits_no_other_task),
 		cmocka_unit_test(few_long_tasks_are_spread),
 		cmocka_unit_test(engines_share_the_slots),
 		cmocka_unit_test(a_stream_of_tasks_hides_no_process),
