@@ -137,6 +137,9 @@ struct watch *pr_ev_next(struct ev *ev)
 		                   ? w->on
 		                   : (e->events & EPOLLIN ? PRONG_READ : 0u) |
 		                             (e->events & EPOLLOUT ? PRONG_WRITE : 0u);
+		w->ready &= w->on; /* which may have changed since */
+		if (!w->ready)
+			continue;
 		if (w->on & PR_ONCE)
 			w->on = 0;
 		return w;

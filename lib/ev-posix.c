@@ -159,16 +159,19 @@ int pr_ev_sleep(struct ev *ev, int timeout_ms)
 
 struct watch *pr_ev_next(struct ev *ev)
 {
-	size_t i = next(ev);
-	if (i == ev->n)
-		return NULL;
-	struct watch *w = ev->of[i];
-	short r = ev->fds[i].revents;
-	ev->fds[i].revents = 0;
-	w->ready = r & (POLLERR | POLLHUP | POLLNVAL) ? w->on
-	                                              : (r & POLLIN ? PRONG_READ : 0u) |
-	                                                        (r & POLLOUT ? PRONG_WRITE : 0u);
-	return w;
+	for (size_t i; (i = next(ev)) < ev->n;) {
+		struct watch *w = ev->of[i];
+		short r = ev->fds[i].revents;
+		ev->fds[i].revents = 0;
+		w->ready = r & (POLLERR | POLLHUP | POLLNVAL)
+		                   ? w->on
+		                   : (r & POLLIN ? PRONG_READ : 0u) |
+		                             (r & POLLOUT ? PRONG_WRITE : 0u);
+		w->ready &= w->on; /* which may have changed since */
+		if (w->ready)
+			return w;
+	}
+	return NULL;
 }
 
 int pr_ev_wake(struct ev *ev)

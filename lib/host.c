@@ -36,10 +36,10 @@ static int change(struct prong *p, struct host_watch **at, unsigned on, void *ta
 {
 	struct host_watch *h = *at;
 	int e = pr_ev_watch(p->ev, &h->w, on);
-	if (on) {
+	if (on && e == 0)
 		h->w.of = tag;
+	if (on)
 		return e;
-	}
 	*at = h->next;
 	free(h);
 	return e;

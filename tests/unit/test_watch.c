@@ -78,15 +78,44 @@ static void a_watch_tells_which(void **state)
 	prong_close(p);
 }
 
+static void fill(int fd)
+{
+	char buf[4096] = "";
+	while (write(fd, buf, sizeof buf) > 0)
+		;
+}
+
+/* Both were found ready at once; before the second is told, it is watched for something else. */
+static void what_is_not_watched_for_is_not_told(void **state)
+{
+	struct prong *p = open_pool();
+	int a[2], b[2];
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, a), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, b), 0);
+	fill(a[0]), fill(b[0]);
+	assert_int_equal(write(a[1], "x", 1), 1);
+	assert_int_equal(write(b[1], "x", 1), 1);
+	assert_int_equal(prong_watch(p, a[0], PRONG_READ, NULL), 0);
+	assert_int_equal(prong_watch(p, b[0], PRONG_READ, NULL), 0);
+	int first = (int)ready(p, 5000)->id, other = first == a[0] ? b[0] : a[0];
+	assert_int_equal(prong_watch(p, other, PRONG_WRITE, NULL), 0);
+	assert_int_equal(prong_watch(p, first, 0, NULL), 0);
+	assert_null(ready(p, 0));
+	assert_int_equal(prong_watch(p, other, PRONG_WRITE | PRONG_READ, NULL), 0);
+	assert_int_equal(ready(p, 5000)->ready, PRONG_READ);
+	prong_close(p);
+	close(a[0]), close(a[1]), close(b[0]), close(b[1]);
+}
+
 static void a_full_pipe_is_writable_when_it_was_read(void **state)
 {
 	struct prong *p = open_pool();
-	char buf[4096] = "";
+	char buf[4096];
 	int fd[2];
 	(void)state;
 	assert_int_equal(pipe2(fd, O_NONBLOCK), 0);
-	while (write(fd[1], buf, sizeof buf) > 0)
-		;
+	fill(fd[1]);
 	assert_int_equal(prong_watch(p, fd[1], PRONG_WRITE, NULL), 0);
 	assert_null(ready(p, 0));
 	while (read(fd[0], buf, sizeof buf) > 0)
@@ -318,6 +347,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_watch_tells_which),
+		cmocka_unit_test(what_is_not_watched_for_is_not_told),
 		cmocka_unit_test(a_full_pipe_is_writable_when_it_was_read),
 		cmocka_unit_test(a_hang_up_is_told),
 		cmocka_unit_test(misuse_is_refused),
