@@ -201,7 +201,7 @@ enum prong_how {
 	PRONG_NOTSTARTED,  /* status: errno; step: where */
 	PRONG_LOST         /* what became of it is not known: somebody else reaped it (status: 0),
 	                      or there was no room or memory for what it wrote or replied
-	                      (status: the errno) */
+	                      (status: the errno; also if it was ended by timeout or stop) */
 };
 
 /* Where a start failed. */

@@ -89,7 +89,8 @@ static int conclude(struct prong *p, struct slot *s)
 	struct job *j = s->job;
 	struct prong_result *r = &s->result;
 	pr_timer_cancel(&p->timers, &s->deadline);
-	if (s->why && r->how != PRONG_NOTSTARTED) {
+	bool short_of = r->how == PRONG_LOST && r->status; /* an errno, and the worse news */
+	if (s->why && r->how != PRONG_NOTSTARTED && !short_of) {
 		if (r->how == PRONG_EXITED)
 			r->status = 0;
 		r->how = s->why;

@@ -6,8 +6,10 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -150,6 +152,42 @@ static void stop_cancels_all(void **state)
 	close_pool(p);
 }
 
+/* Its output could not be kept, and then it is stopped: that it was is the lesser news. */
+static void a_stop_hides_no_loss(void **state)
+{
+	struct prong_options o = { .size = sizeof o, .jobs = 1, .flags = PRONG_CAPTURE_PIPE };
+	struct rlimit was, low;
+	struct prong *p;
+	const struct prong_event *ev;
+	int fd[2];
+	char text[128], *argv[] = { "sh", "-c", text, NULL };
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	low = (struct rlimit){ 100000, was.rlim_max };
+	assert_int_equal(pipe(fd), 0);
+	snprintf(text, sizeof text, "trap '' PIPE; head -c 300000 /dev/zero; echo >&%d; sleep 60",
+	         fd[1]);
+	assert_int_equal(prong_open(&p, &o), 0);
+	assert_int_equal(prong_watch(p, fd[0], PRONG_READ, NULL), 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+	int64_t id = prong_submit(p, PRONG_SPEC(.argv = argv, .pass_fds = &fd[1], .npass_fds = 1,
+	                                        .err.how = PRONG_NULL));
+	while (prong_wait(p, &ev, 20000) == 1 && ev->type != PRONG_READY)
+		;
+	assert_int_equal(ev->type, PRONG_READY);
+	assert_int_equal(prong_watch(p, fd[0], 0, NULL), 0);
+	assert_int_equal(prong_stop(p, id), 0);
+	assert_non_null(ev = next_done(p));
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	assert_int_equal(ev->result->how, PRONG_LOST);
+	assert_int_equal(ev->result->status, EFBIG);
+	close(fd[0]);
+	close(fd[1]);
+	close_pool(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +200,7 @@ int main(void)
 		cmocka_unit_test(misuse_is_refused),
 		cmocka_unit_test(functions_give_results),
 		cmocka_unit_test(stop_cancels_all),
+		cmocka_unit_test(a_stop_hides_no_loss),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
