@@ -284,6 +284,8 @@ int64_t prong_map(const struct prong_map *map)
 		return -EINVAL;
 	if (!w.m.n)
 		return 0;
+	if (w.m.status) /* so that it says so if we come no further */
+		memset(w.m.status, PRONG_ITEM_UNDONE, w.m.n);
 	w.m.jobs = w.m.jobs ? w.m.jobs : pr_cpus();
 	w.m.jobs = w.m.jobs > w.m.n ? (unsigned)w.m.n : w.m.jobs;
 	int64_t r = make_shared(&w);

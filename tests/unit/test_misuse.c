@@ -205,6 +205,17 @@ static void children_that_never_begin(void **state)
 	assert_no_children();
 }
 
+static void a_map_that_cannot_begin_says_undone(void **state)
+{
+	unsigned char status[3] = { 0 };
+	struct prong_options o = { .size = sizeof o, .termseq = "NO,1" };
+	(void)state;
+	assert_int_equal(prong_map(PRONG_MAP(.n = 3, .fn = never, .status = status,
+	                                     .options = &o)), -EINVAL);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(status[i], PRONG_ITEM_UNDONE);
+}
+
 /* Each kind of job, as long as it likes. */
 static void centuries_are_no_time_limit(void **state)
 {
@@ -390,6 +401,7 @@ int main(void)
 		cmocka_unit_test(names_of_nothing),
 		cmocka_unit_test(arrays_that_cannot_be),
 		cmocka_unit_test(children_that_never_begin),
+		cmocka_unit_test(a_map_that_cannot_begin_says_undone),
 		cmocka_unit_test(centuries_are_no_time_limit),
 		cmocka_unit_test(stops_hit_what_they_name),
 		cmocka_unit_test(fds_that_are_taken_stay),
