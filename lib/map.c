@@ -159,7 +159,7 @@ static int lane_over(struct prong *p, struct child *ch, const struct prong_resul
 	ch->idle = atomic_load(&l->busy) ? 0 : ch->idle + 1;
 	if (atomic_load(&l->busy) && w->status[at] == PRONG_ITEM_UNDONE)
 		w->status[at] = (unsigned char)(PRONG_ITEM_DIED +
-		                                (r->how == PRONG_SIGNALED ? r->status & 63 : 0));
+		                                (r->how == PRONG_SIGNALED ? r->status & 127 : 0));
 	if (!atomic_load(&l->busy) && atomic_load(&w->c->next) >= w->m.n)
 		return 0;
 	return ch->idle < IDLE_MAX ? start_lane(p, ch) : -EAGAIN;

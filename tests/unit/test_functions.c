@@ -372,6 +372,24 @@ static void a_map_is_exact(void **state)
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
+static int die_of(size_t i, const void *in, void *out, void *arg)
+{
+	(void)i, (void)out, (void)arg;
+	raise(*(const int *)in);
+	return 0;
+}
+
+static void the_last_signal_has_its_status(void **state)
+{
+	int sig[] = { SIGKILL, SIGRTMAX };
+	unsigned char status[2];
+	(void)state;
+	assert_int_equal(prong_map(PRONG_MAP(.n = 2, .in = sig, .in_size = sizeof *sig,
+	                                     .fn = die_of, .status = status)), 2);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(status[i], PRONG_ITEM_DIED + sig[i]);
+}
+
 static atomic_int *counts;
 
 static int count(size_t i, void *arg)
@@ -614,6 +632,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(no_way_out_of_the_block),
 		cmocka_unit_test(forks_are_bounded_and_differ),
 		cmocka_unit_test(a_map_is_exact),
+		cmocka_unit_test(the_last_signal_has_its_status),
 		cmocka_unit_test(each_item_once),
 		cmocka_unit_test(an_item_has_its_time),
 		cmocka_unit_test(host_with_a_handler_that_reaps_all),
