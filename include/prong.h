@@ -19,7 +19,8 @@
  *
  * Threads: a pool belongs to one thread at a time and has no locks; pools share nothing.
  * Only prong_wake() may be called from elsewhere (it is async-signal-safe).
- * Fork: in a child of the host every call on an inherited pool returns -EPERM.
+ * Fork: in a child of the host every call on an inherited pool returns -EPERM.  Without a
+ * pool (NULL) it is -EINVAL; calls that count return 0 in both cases.
  *
  * Functions in children.  stdio is flushed before the fork.  In the child caught signals are
  * default, the mask is the pool's, the library's own fds are closed, $PRONG_SEED is a number
@@ -275,8 +276,9 @@ struct prong_event {
 };
 
 /* Make a pool; options NULL: all defaults.  -EINVAL (bad size, flag, window or termseq, more than
- * 4194304 jobs), -ENOMEM, -EMFILE, -ENFILE.  A tmpdir that cannot be used shows at the first job
- * that needs it: PRONG_NOTSTARTED, PRONG_STEP_CAPTURE. */
+ * 4194304 jobs), -ENOMEM, -EMFILE, -ENFILE, or why /dev/null cannot be opened; then *pool is NULL.
+ * A tmpdir that cannot be used shows at the first job that needs it: PRONG_NOTSTARTED,
+ * PRONG_STEP_CAPTURE. */
 int prong_open(struct prong **pool, const struct prong_options *options);
 
 /* Kill all jobs (SIGKILL), reap them, free the pool.  NULL is allowed. */

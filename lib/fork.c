@@ -11,6 +11,6 @@ void prong_leave(int status)
 
 void prong_fell_out(const int *child)
 {
-	if (*child)
+	if (child && *child)
 		prong_leave(PRONG_FELL_OUT);
 }

@@ -47,9 +47,10 @@ static int change(struct prong *p, struct host_watch **at, unsigned on, void *ta
 
 int prong_watch(struct prong *p, int fd, int on, void *tag)
 {
+	int e = pr_usable(p);
+	if (e != 0)
+		return e;
 	struct host_watch **at = &p->hosts;
-	if (!*p->alive)
-		return -EPERM;
 	if (!p->ev)
 		return -ENOTSUP;
 	if (on & ~(PRONG_READ | PRONG_WRITE))
@@ -71,7 +72,7 @@ void pr_hosts_free(struct prong *p)
 int prong_fd(const struct prong *pool)
 {
 	struct prong *p = (struct prong *)(uintptr_t)pool;
-	int fd = !*p->alive ? -EPERM : p->ev ? pr_ev_fd(p->ev) : -ENOTSUP;
+	int e = pr_usable(p), fd = e ? e : p->ev ? pr_ev_fd(p->ev) : -ENOTSUP;
 	if (fd >= 0)
 		pr_ev_deadline(p->ev, pr_deadline(p));
 	return fd;
@@ -79,7 +80,6 @@ int prong_fd(const struct prong *pool)
 
 int prong_wake(struct prong *p)
 {
-	if (!*p->alive)
-		return -EPERM;
-	return !*p->alive ? -EPERM : p->ev ? pr_ev_wake(p->ev) : -ENOTSUP;
+	int e = pr_usable(p);
+	return e ? e : p->ev ? pr_ev_wake(p->ev) : -ENOTSUP;
 }

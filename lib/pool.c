@@ -92,7 +92,10 @@ int pr_open_engine(struct prong **out, const struct prong_options *o,
 
 int prong_open(struct prong **pool, const struct prong_options *options)
 {
-	return pool ? pr_open_engine(pool, options, &pr_engine_local, NULL) : -EINVAL;
+	if (!pool)
+		return -EINVAL;
+	*pool = NULL; /* a failure leaves what prong_close() takes */
+	return pr_open_engine(pool, options, &pr_engine_local, NULL);
 }
 
 static void free_list(struct prong *p, struct job_list *l)
@@ -135,9 +138,9 @@ void prong_close(struct prong *p)
 int64_t prong_submit(struct prong *p, const struct prong_spec *spec)
 {
 	struct job *j;
-	if (pr_forked(p))
-		return -EPERM;
-	int e = pr_job_new(p, &j, spec, false);
+	int e = pr_usable(p);
+	if (e == 0)
+		e = pr_job_new(p, &j, spec, false);
 	if (e != 0)
 		return e;
 	if (j->worker && !p->crew && (e = pr_crew_open(p)) != 0) {
@@ -155,11 +158,10 @@ int64_t prong_submit(struct prong *p, const struct prong_spec *spec)
 
 int prong_resize(struct prong *p, unsigned jobs)
 {
-	if (pr_forked(p))
-		return -EPERM;
-	if (!jobs)
-		return -EINVAL;
-	int e = jobs > p->nslots ? grow(p, jobs) : 0;
+	int e = pr_usable(p);
+	if (e != 0 || !jobs)
+		return e ? e : -EINVAL;
+	e = jobs > p->nslots ? grow(p, jobs) : 0;
 	if (e == 0) {
 		p->limit = jobs;
 		pr_crew_resized(p);
@@ -169,7 +171,7 @@ int prong_resize(struct prong *p, unsigned jobs)
 
 unsigned prong_room(const struct prong *p)
 {
-	if (pr_forked(p))
+	if (pr_usable(p) != 0)
 		return 0;
 	size_t used = p->running + p->nwaiting;
 	return used < p->limit ? (unsigned)(p->limit - used) : 0;
@@ -178,9 +180,9 @@ unsigned prong_room(const struct prong *p)
 /* The slot of the last event is free again at the next wait, and then first in line. */
 unsigned prong_next_slot(const struct prong *p)
 {
-	size_t skip = p->nwaiting;
 	if (!prong_room(p))
 		return 0;
+	size_t skip = p->nwaiting;
 	if (p->last_slot && skip-- == 0)
 		return p->last_slot->number;
 	unsigned s = p->free;
@@ -191,19 +193,20 @@ unsigned prong_next_slot(const struct prong *p)
 
 unsigned prong_running(const struct prong *p)
 {
-	return pr_forked(p) ? 0 : p->running;
+	return pr_usable(p) != 0 ? 0 : p->running;
 }
 
 unsigned prong_ending(const struct prong *p)
 {
-	return pr_forked(p) ? 0 : p->nendings;
+	return pr_usable(p) != 0 ? 0 : p->nendings;
 }
 
 int prong_take(struct prong *p, int stream)
 {
+	int e = pr_usable(p);
+	if (e != 0)
+		return e;
 	struct slot *s = p->last_slot;
-	if (pr_forked(p))
-		return -EPERM;
 	if (!s || stream < 1 || stream > NSTREAMS)
 		return -EINVAL;
 	int fd = s->st[stream - 1].file.fd;
@@ -214,7 +217,7 @@ int prong_take(struct prong *p, int stream)
 
 unsigned prong_task_room(const struct prong *p)
 {
-	return pr_forked(p) ? 0 : pr_crew_room(p);
+	return pr_usable(p) != 0 ? 0 : pr_crew_room(p);
 }
 
 /* ---- stopping ---- */
@@ -261,8 +264,9 @@ int prong_stop(struct prong *p, int64_t id)
 	struct job *j;
 	struct slot *s;
 	bool any = !id;
-	if (pr_forked(p))
-		return -EPERM;
+	int e = pr_usable(p);
+	if (e != 0)
+		return e;
 	if (p->crew)
 		any |= pr_crew_stop(p, id); /* what it takes back waits again */
 	for (; (j = find(&p->waiting, id)); any = true)
@@ -277,11 +281,10 @@ int prong_stop(struct prong *p, int64_t id)
 int prong_signal(struct prong *p, int64_t id, int sig)
 {
 	struct slot *s;
-	int e = id ? -ESRCH : 0;
-	if (pr_forked(p))
-		return -EPERM;
-	if (sig < 0 || sig >= NSIG)
-		return -EINVAL;
+	int e = pr_usable(p);
+	if (e != 0 || sig < 0 || sig >= NSIG)
+		return e ? e : -EINVAL;
+	e = id ? -ESRCH : 0;
 	for (unsigned i = 0; (s = next_slot(p, &i, id));) {
 		e = p->ops->signal(p, s, sig);
 		if (e == 0 && sig)

@@ -4,6 +4,7 @@
 
 #include "ev.h"
 
+#include <errno.h>
 #include <prong.h>
 #include <stdbool.h>
 
@@ -205,10 +206,10 @@ struct prong {
 	struct host_watch *hosts;
 };
 
-/* A forked copy of the host's pool: not to be used. */
-static inline bool pr_forked(const struct prong *p)
+/* 0; -EINVAL: none; -EPERM: a forked copy of the host's. */
+static inline int pr_usable(const struct prong *p)
 {
-	return !*p->alive;
+	return !p ? -EINVAL : *p->alive ? 0 : -EPERM;
 }
 
 /* pool.c and turn.c */

@@ -14,6 +14,8 @@ void *prong_reply_room(struct prong_task *pub, size_t len)
 
 int prong_reply(struct prong_task *pub, const void *data, size_t len)
 {
+	if (!pub)
+		return -EINVAL;
 	void *to = prong_reply_room(pub, len);
 	if (!to)
 		return -ENOMEM;

@@ -243,9 +243,9 @@ int64_t prong_fork(struct prong *p, const struct prong_spec *spec)
 {
 	struct job *j;
 	struct prong_spec none = { .size = sizeof none };
-	if (pr_forked(p))
-		return -EPERM;
-	int e = pr_job_new(p, &j, spec ? spec : &none, true);
+	int e = pr_usable(p);
+	if (e == 0)
+		e = pr_job_new(p, &j, spec ? spec : &none, true);
 	if (e != 0)
 		return e;
 	retire(p); /* its slot may be the one that is free */
@@ -398,10 +398,9 @@ static int turn(struct prong *p, int64_t until)
 int prong_wait(struct prong *p, const struct prong_event **ev, int timeout_ms)
 {
 	struct fired f;
-	if (pr_forked(p))
-		return -EPERM;
-	if (!ev)
-		return -EINVAL;
+	int r = pr_usable(p);
+	if (r != 0 || !ev)
+		return r ? r : -EINVAL;
 	retire(p);
 	if (p->crew && !p->hungry && !p->cancelled.head && pr_crew_next(p, &f)) {
 		*ev = &p->event;
@@ -410,7 +409,7 @@ int prong_wait(struct prong *p, const struct prong_event **ev, int timeout_ms)
 	int64_t until = timeout_ms < 0    ? PR_NEVER
 	                : timeout_ms == 0 ? 0
 	                                  : p->ops->now(p) + timeout_ms * PR_MS;
-	int r = turn(p, until);
+	r = turn(p, until);
 	if (r == 1)
 		*ev = &p->event;
 	return r;

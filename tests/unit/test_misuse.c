@@ -137,6 +137,34 @@ static void calls_that_cannot_be(void **state)
 	close_pool(p);
 }
 
+static void no_pool_at_all(void **state)
+{
+	const struct prong_event *ev;
+	struct prong *p = (struct prong *)(uintptr_t)1; /* as if never set */
+	struct prong_options bad = { .size = 1 };
+	(void)state;
+	assert_int_equal(prong_open(&p, &bad), -EINVAL);
+	assert_null(p); /* prong_close() takes it */
+	assert_int_equal(prong_submit(NULL, PRONG_SPEC(.argv = fine)), -EINVAL);
+	assert_int_equal(prong_fork(NULL, NULL), -EINVAL);
+	assert_int_equal(prong_wait(NULL, &ev, 0), -EINVAL);
+	assert_int_equal(prong_take(NULL, 1), -EINVAL);
+	assert_int_equal(prong_stop(NULL, 0), -EINVAL);
+	assert_int_equal(prong_signal(NULL, 0, SIGTERM), -EINVAL);
+	assert_int_equal(prong_resize(NULL, 5), -EINVAL);
+	assert_int_equal(prong_fd(NULL), -EINVAL);
+	assert_int_equal(prong_watch(NULL, 0, PRONG_READ, NULL), -EINVAL);
+	assert_int_equal(prong_wake(NULL), -EINVAL);
+	assert_int_equal(prong_room(NULL), 0);
+	assert_int_equal(prong_task_room(NULL), 0);
+	assert_int_equal(prong_next_slot(NULL), 0);
+	assert_int_equal(prong_running(NULL), 0);
+	assert_int_equal(prong_ending(NULL), 0);
+	assert_int_equal(prong_reply(NULL, "x", 1), -EINVAL);
+	assert_null(prong_reply_room(NULL, 1));
+	prong_fell_out(NULL);
+}
+
 static void names_of_nothing(void **state)
 {
 	(void)state;
@@ -398,6 +426,7 @@ int main(void)
 		cmocka_unit_test(pools_that_cannot_be),
 		cmocka_unit_test(jobs_that_cannot_be),
 		cmocka_unit_test(calls_that_cannot_be),
+		cmocka_unit_test(no_pool_at_all),
 		cmocka_unit_test(names_of_nothing),
 		cmocka_unit_test(arrays_that_cannot_be),
 		cmocka_unit_test(children_that_never_begin),
