@@ -147,6 +147,8 @@ static bool spec_ok(const struct prong_spec *s, bool forked)
 	                       PRONG_SAME_GROUP | PRONG_KEEP_FDS | PRONG_BORROW;
 	if (s->flags & ~known || s->timeout_ms < 0 || s->backoff_ms < 0 || !what_ok(s, forked))
 		return false;
+	if (s->npass_fds && !s->pass_fds)
+		return false;
 	return stdio_ok(&s->in, 0) && stdio_ok(&s->out, 1) && stdio_ok(&s->err, 2) &&
 	       (!s->termseq || pr_termseq_check(s->termseq) == 0);
 }

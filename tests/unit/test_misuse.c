@@ -102,6 +102,7 @@ static void jobs_that_cannot_be(void **state)
 	REFUSED(.argv = fine, .timeout_ms = -1);
 	REFUSED(.argv = fine, .backoff_ms = INT64_MIN);
 	REFUSED(.argv = fine, .termseq = "NO,1");
+	REFUSED(.argv = fine, .npass_fds = 1);
 	REFUSED(.argv = fine, .in.how = PRONG_PIPE);
 	REFUSED(.argv = fine, .out.how = PRONG_MERGE);
 	REFUSED(.argv = fine, .err.how = 99);
