@@ -17,6 +17,7 @@ bool pr_crew_next(struct prong *p, struct fired *f);
 bool pr_crew_watch(struct prong *p);    /* for a moment. true: there is something to do */
 bool pr_crew_arm(struct prong *p);      /* before a sleep. false: there is something to do */
 void pr_crew_consumed(struct prong *p); /* the last event's data are not needed any more */
+void pr_crew_idle(struct prong *p);     /* nothing runs, nothing waits */
 
 /* Take back what waits behind task id (0: any), and begin to end it if it runs: true. */
 bool pr_crew_stop(struct prong *p, int64_t id);

@@ -373,6 +373,14 @@ void pr_crew_consumed(struct prong *p)
 	c->last = NULL;
 }
 
+/* The host will not ask for more: what it consumed last is told now. */
+void pr_crew_idle(struct prong *p)
+{
+	for (struct worker *w = p->crew->workers; w; w = w->next)
+		if (!pr_inflight(w))
+			publish(w);
+}
+
 /* Has it done more than what we saw?  Called only when nothing of it is handed out. */
 static bool look(struct prong *p, struct worker *w)
 {
@@ -512,8 +520,10 @@ bool pr_crew_arm(struct prong *p)
 	if (p->hungry && tasks_wait(p) && !p->hold)
 		return false;
 	for (struct worker *w = c->workers; w; w = w->next) {
-		if (!pr_inflight(w))
+		if (!pr_inflight(w)) {
+			publish(w);
 			continue;
+		}
 		atomic_store(&w->ch->armed, 1);
 		queues |= pr_unfinished(w) > 1 || w->exit.fd < 0;
 	}

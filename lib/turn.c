@@ -353,6 +353,8 @@ static int look_up(struct prong *p, struct fired *f)
  * may be more of them. */
 static int no_more(struct prong *p, struct fired *f)
 {
+	if (p->crew)
+		pr_crew_idle(p);
 	int r = p->ops->wait(p, 0, f);
 	if (r > 0)
 		return fired_event(p, f);

@@ -240,8 +240,11 @@ static bool watch_for_work(struct worker_state *ws)
 static void trim(struct worker_state *ws)
 {
 	struct fifo *q = &ws->desk->out;
-	if (q->head == q->tail && q->r.size > TRIM_FROM)
-		pr_region_trim(&q->r);
+	take_back_room(ws);
+	if (!q->head || q->head != q->tail || q->r.size <= TRIM_FROM)
+		return;
+	pr_region_trim(&q->r);
+	q->head = q->tail = 0; /* nothing to trim the next time */
 }
 
 /* A nap is cheaper to end than a sleep; but in it the host's death is not heard. */

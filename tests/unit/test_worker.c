@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -217,6 +218,46 @@ static void a_reply_that_waits_for_room_stays_whole(void **state)
 	assert_int_equal(ev->result->status, 0);
 	assert_int_equal(ev->len, 8 + (7 << 20));
 	assert_memory_equal(ev->data, "precious", 8);
+	close_pool(p);
+}
+
+static int large_and_touched(struct prong_task *t)
+{
+	enum { LARGE = 16 << 20 };
+	char *b = prong_reply_room(t, LARGE);
+	if (b)
+		memset(b, 'b', LARGE);
+	return b == NULL;
+}
+
+/* Of all files that this process has open, its memory's too. */
+static int64_t bytes_in_files(void)
+{
+	int64_t sum = 0;
+	struct stat st;
+	for (int fd = 3; fd < 200; fd++)
+		if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+			sum += (int64_t)st.st_blocks * 512;
+	return sum;
+}
+
+static void an_idle_worker_gives_its_memory_back(void **state)
+{
+	struct prong *p = open_with((struct prong_options){ .jobs = 1 });
+	const struct prong_event *ev;
+	int64_t had = bytes_in_files();
+	(void)state;
+	for (int round = 0; round < 2; round++) { /* it works on in what it gave back */
+		submit(p, large_and_touched, NULL, 0);
+		assert_non_null(ev = next_done(p));
+		assert_int_equal(ev->len, 16 << 20);
+		assert_int_equal(((const char *)ev->data)[ev->len - 1], 'b');
+		assert_true(bytes_in_files() - had >= 16 << 20);
+		assert_null(next_done(p));
+		for (int i = 0; i < 600 && bytes_in_files() - had > 1 << 20; i++)
+			pause_ms(50);
+		assert_true(bytes_in_files() - had <= 1 << 20);
+	}
 	close_pool(p);
 }
 
@@ -777,6 +818,7 @@ int main(void)
 		cmocka_unit_test(nobody_blocks_for_ever),
 		cmocka_unit_test(payloads_never_overlap),
 		cmocka_unit_test(a_reply_that_waits_for_room_stays_whole),
+		cmocka_unit_test(an_idle_worker_gives_its_memory_back),
 		cmocka_unit_test(payloads_are_copied_unless_borrowed),
 		cmocka_unit_test(seeds_differ_and_repeat),
 		cmocka_unit_test(hooks_run_once_in_each),
