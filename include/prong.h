@@ -418,7 +418,7 @@ enum prong_map_flag {
  * (small ones if items take long), and write results in place.  A child that dies costs the
  * item it was at; another one goes on with the rest.  Returns how many items have a status
  * other than 0, or -EINVAL, -ENOMEM, -EAGAIN (no process could be forked; what is not done
- * has PRONG_ITEM_UNDONE).  $PRONG_SEED is one per process. */
+ * has PRONG_ITEM_UNDONE), or why there is no pool, as prong_open() has it.  $PRONG_SEED is one per process. */
 int64_t prong_map(const struct prong_map *map);
 
 /* The same without arrays: fn(i, arg) for i in 0..n-1. */

@@ -238,7 +238,10 @@ static int open_pool(const struct work *w, struct prong **p)
 		memcpy(&o, theirs, theirs->size);
 	o.size = sizeof o;
 	o.jobs = w->m.jobs;
-	return prong_open(p, &o);
+	int e = prong_open(p, &o);
+	if (e == 0)
+		(*p)->no_results = true;
+	return e;
 }
 
 static int make_shared(struct work *w)

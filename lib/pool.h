@@ -202,6 +202,7 @@ struct prong {
 	struct job *spare; /* blocks of tasks, for reuse */
 	unsigned nspare;
 	char *reply;       /* of a function with .work in a fresh fork */
+	bool no_results;   /* prong_map()'s: functions get no file for one */
 	struct ev *ev; /* NULL: an engine that sleeps on nothing (the tests') */
 	struct host_watch *hosts;
 };

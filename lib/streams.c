@@ -145,7 +145,8 @@ int pr_streams_open(struct prong *p, struct slot *s, struct start *st)
 	int e = open_stream(p, s, STREAM_OUT, spec->out, st, &pl->out);
 	if (e == 0)
 		e = open_stream(p, s, STREAM_ERR, spec->err, st, &pl->err);
-	if (e == 0 && (spec->fn || spec->work))
+	pl->result_fd = -1;
+	if (e == 0 && (spec->fn || spec->work) && !p->no_results)
 		e = open_result(p, s, pl);
 	if (e != 0)
 		s->result.step = PRONG_STEP_CAPTURE;

@@ -234,6 +234,13 @@ static void children_that_never_begin(void **state)
 	assert_no_children();
 }
 
+static void a_map_writes_no_files(void **state)
+{
+	struct prong_options o = { .size = sizeof o, .tmpdir = "/no/such/dir" };
+	(void)state;
+	assert_int_equal(prong_map(PRONG_MAP(.n = 3, .fn = never, .options = &o)), 0);
+}
+
 static void a_map_that_cannot_begin_says_undone(void **state)
 {
 	unsigned char status[3] = { 0 };
@@ -431,6 +438,7 @@ int main(void)
 		cmocka_unit_test(names_of_nothing),
 		cmocka_unit_test(arrays_that_cannot_be),
 		cmocka_unit_test(children_that_never_begin),
+		cmocka_unit_test(a_map_writes_no_files),
 		cmocka_unit_test(a_map_that_cannot_begin_says_undone),
 		cmocka_unit_test(centuries_are_no_time_limit),
 		cmocka_unit_test(stops_hit_what_they_name),
