@@ -36,13 +36,13 @@ static int grow(struct prong *p, unsigned jobs)
 	if (!v)
 		return -ENOMEM;
 	p->slots = v;
-	unsigned had = p->nslots;
+	unsigned had = p->nslots, *end = &p->free;
 	while (p->nslots < jobs && (v[p->nslots] = slot_new(p->nslots + 1)))
 		p->nslots++;
-	for (unsigned n = p->nslots; n > had; n--) { /* lowest number first out */
-		v[n - 1]->next_free = p->free;
-		p->free = n;
-	}
+	while (*end)
+		end = &v[*end - 1]->next_free;
+	for (unsigned n = had; n < p->nslots; end = &v[n++]->next_free)
+		*end = n + 1;
 	return p->nslots < jobs ? -ENOMEM : 0;
 }
 
@@ -177,18 +177,22 @@ unsigned prong_room(const struct prong *p)
 	return used < p->limit ? (unsigned)(p->limit - used) : 0;
 }
 
-/* The slot of the last event is free again at the next wait, and then first in line. */
+/* The slot of the last event is free again at the next wait. */
 unsigned prong_next_slot(const struct prong *p)
 {
 	if (!prong_room(p))
 		return 0;
-	size_t skip = p->nwaiting;
-	if (p->last_slot && skip-- == 0)
-		return p->last_slot->number;
-	unsigned s = p->free;
-	for (; s && skip; skip--)
-		s = p->slots[s - 1]->next_free;
-	return s;
+	unsigned s = p->free, last = p->last_slot ? p->last_slot->number : 0;
+	for (size_t skip = p->nwaiting;; skip--) {
+		bool before = last && (!s || last < s);
+		unsigned n = before ? last : s;
+		if (!n || !skip)
+			return n;
+		if (before)
+			last = 0;
+		else
+			s = p->slots[s - 1]->next_free;
+	}
 }
 
 unsigned prong_running(const struct prong *p)

@@ -23,6 +23,17 @@ static int event(struct prong *p, int type, struct job *j, const struct prong_re
 	return 1;
 }
 
+/* Lowest number first out: so none is above the limit for longer than a job that had it before a
+ * prong_resize(). */
+static void set_free(struct prong *p, struct slot *s)
+{
+	unsigned *at = &p->free;
+	while (*at && *at < s->number)
+		at = &p->slots[*at - 1]->next_free;
+	s->next_free = *at;
+	*at = s->number;
+}
+
 /* The event handed out last is over: its slot is free, its job gone. */
 static void retire(struct prong *p)
 {
@@ -33,8 +44,7 @@ static void retire(struct prong *p)
 	if (s) {
 		p->ops->release(p, s);
 		p->hungry = true;
-		s->next_free = p->free;
-		p->free = s->number;
+		set_free(p, s);
 	}
 	pr_job_free(p, p->last_job);
 	p->last_job = NULL;
@@ -121,8 +131,7 @@ static int task_over(struct prong *p, const struct fired *f)
 
 void pr_slot_give(struct prong *p, struct slot *s)
 {
-	s->next_free = p->free;
-	p->free = s->number;
+	set_free(p, s);
 	p->running--;
 	p->hungry = true;
 }

@@ -262,6 +262,30 @@ static void random_hosts(void **state)
 	}
 }
 
+/* Several ends, in any order, between two jobs: numbers stay 1..jobs, also once there are fewer,
+ * and are foretold. */
+static void slots_are_the_lowest(void **state)
+{
+	struct fake f = { .fate = mixed };
+	struct prong *p = open_fake(&f, 9);
+	const struct prong_event *ev;
+	int left = 2000, limit = 9;
+	(void)state;
+	do {
+		while (left && prong_room(p) && !(left == 1000 && limit > 2)) {
+			uintptr_t slot = prong_next_slot(p);
+			assert_in_range(slot, 1, limit);
+			submit(p, (void *)slot);
+			left--;
+		}
+		assert_int_equal(prong_wait(p, &ev, -1), 1);
+		assert_int_equal(ev->slot, (uintptr_t)ev->tag);
+		if (left == 1000 && limit > 2 && !prong_running(p))
+			assert_int_equal(prong_resize(p, limit = 2), 0);
+	} while (left || prong_running(p));
+	prong_close(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -271,6 +295,7 @@ int main(void)
 		cmocka_unit_test(no_room_in_the_system_loses_nothing),
 		cmocka_unit_test(a_job_that_cannot_start_is_an_event),
 		cmocka_unit_test(resizing_takes_effect),
+		cmocka_unit_test(slots_are_the_lowest),
 		cmocka_unit_test(stopping_ends_everything_once),
 		cmocka_unit_test(random_hosts),
 	};
