@@ -47,6 +47,7 @@ struct crew {
 	struct worker *cursor; /* whose results are looked at first */
 	int64_t typical;       /* a task's time, smoothed; 0: not known yet */
 	unsigned half; /* a worker with no more than so many is fed again */
+	bool surplus;          /* more workers than slots, all at work when that was looked at */
 	unsigned window, queued; /* queued: handed out and not reaped, of all workers */
 	unsigned failed;       /* workers in a row that ended before they were ready */
 	int failure;           /* why the last one did */

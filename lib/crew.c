@@ -133,6 +133,7 @@ void pr_crew_resized(struct prong *p)
 			pr_worker_retire(w);
 			n--;
 		}
+	p->crew->surplus = n > p->limit; /* looked at again when one has done all it has */
 	p->hungry = true;
 }
 

@@ -284,6 +284,8 @@ static void drained(struct prong *p, struct worker *w)
 	    grown(w))
 		pr_worker_retire(w);
 	stand_down(p, w); /* the next task may be given to another, or there is none */
+	if (p->crew->surplus)
+		pr_crew_resized(p);
 }
 
 static void learn(struct crew *c, int64_t ns)

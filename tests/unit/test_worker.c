@@ -457,6 +457,27 @@ static void recycled_when_it_has_grown(void **state)
 #endif
 }
 
+static void busy_workers_too_many_go_when_they_are_done(void **state)
+{
+	struct prong *p = open_with((struct prong_options){ .jobs = 3, .worker_init = init,
+		.worker_exit = leave, .worker_arg = shared });
+	const struct prong_event *ev;
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		submit(p, until_told, NULL, 0);
+	while (shared->inits < 3)
+		assert_int_equal(prong_wait(p, &ev, 10), 0);
+	assert_int_equal(prong_resize(p, 1), 0);
+	shared->go = 1;
+	while (next_done(p))
+		;
+	for (int i = 0; i < 200 && shared->leaves < 2; i++)
+		pause_ms(50);
+	assert_int_equal(shared->leaves, 2);
+	close_pool(p);
+	assert_int_equal(shared->leaves, 3);
+}
+
 static void an_idle_worker_that_dies_costs_nothing(void **state)
 {
 	struct prong *p = open_with((struct prong_options){ .jobs = 1, .worker_init = init,
@@ -826,6 +847,7 @@ int main(void)
 		cmocka_unit_test(init_that_fails_is_told_not_repeated_for_ever),
 		cmocka_unit_test(recycled_after_n_tasks),
 		cmocka_unit_test(recycled_when_it_has_grown),
+		cmocka_unit_test(busy_workers_too_many_go_when_they_are_done),
 		cmocka_unit_test(an_idle_worker_that_dies_costs_nothing),
 		cmocka_unit_test(the_certificate_names_the_death),
 		cmocka_unit_test(nothing_waits_behind_a_long_task),
