@@ -8,6 +8,7 @@
 #include "pool.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,7 @@ struct work {
 	struct common *c;
 	size_t common_size;
 	unsigned char *status, *out; /* shared */
+	pid_t host;
 };
 
 struct child {
@@ -72,12 +74,14 @@ static void begin_timed(struct lane *l)
 	atomic_store(&l->token, AT_WORK);
 }
 
-static void end_timed(struct lane *l)
+static void end_timed(const struct work *w, struct lane *l)
 {
 	int at_work = AT_WORK;
 	while (!atomic_compare_exchange_strong(&l->token, &at_work, AT_REST)) {
 		at_work = AT_WORK;
-		pause(); /* for the SIGKILL */
+		poll(NULL, 0, LOOK_MS); /* for the SIGKILL ... */
+		if (getppid() != w->host)
+			_exit(1); /* ... that a host which died meanwhile did not send */
 	}
 }
 
@@ -94,7 +98,7 @@ static void do_chunk(const struct work *w, struct lane *l, size_t i, size_t end)
 		int r = m->fn(i, in ? in + i * m->in_size : NULL,
 		              w->out ? w->out + i * m->out_size : NULL, m->arg);
 		if (m->timeout_ms)
-			end_timed(l);
+			end_timed(w, l);
 		w->status[i] = (unsigned char)(r & 127 ? r & 127 : r != 0);
 	}
 }
@@ -277,7 +281,7 @@ static bool map_ok(const struct prong_map *m)
 
 int64_t prong_map(const struct prong_map *map)
 {
-	struct work w = { 0 };
+	struct work w = { .host = getpid() };
 	struct prong *p;
 	if (!map || map->size < offsetof(struct prong_map, timeout_ms) || map->size > sizeof w.m)
 		return -EINVAL;
