@@ -23,8 +23,9 @@ int main(int argc, char **argv)
 	for (;;) {
 		while (sent < n && prong_task_room(pool)) { /* keeps memory small */
 			sent++;
-			prong_submit(pool, PRONG_SPEC(.work = square, .engine = "worker",
-			                              .task = &sent, .task_len = sizeof sent));
+			bad += prong_submit(pool, PRONG_SPEC(.work = square, .engine = "worker",
+			                                     .task = &sent,
+			                                     .task_len = sizeof sent)) <= 0;
 		}
 		if (prong_wait(pool, &event, -1) != 1)
 			break;
