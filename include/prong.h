@@ -161,7 +161,8 @@ void *prong_reply_room(struct prong_task *task, size_t len);
  * name (and task with PRONG_BORROW). */
 struct prong_spec {
 	size_t size;          /* set by PRONG_SPEC() */
-	char *const *argv;    /* a command, NULL-terminated; looked up in $PATH ... */
+	char *const *argv;    /* a command, NULL-terminated; looked up in $PATH (and what was
+	                         found is remembered as long as the pool lives) ... */
 	int (*fn)(void *arg, int result_fd); /* ... or a function run in a fork; exactly one
 	                         of argv, fn, work */
 	void *arg;            /* for fn and work */
@@ -284,7 +285,8 @@ int prong_open(struct prong **pool, const struct prong_options *options);
 /* Kill all jobs (SIGKILL), reap them, free the pool.  NULL is allowed. */
 void prong_close(struct prong *pool);
 
-/* Queue a job.  Returns its id (> 0), -EINVAL (misuse; nothing changed), -ENOMEM, -E2BIG.
+/* Queue a job.  Returns its id (> 0), -EINVAL (misuse; nothing changed), -ENOMEM.
+ * What only its process can find out (E2BIG, ENOENT, ...) is PRONG_NOTSTARTED.
  *
  * Jobs start in the order of submission.  Tasks for standing workers are handed out ahead:
  * one to each worker first, and up to `window` while tasks take microseconds; what waits
@@ -337,7 +339,7 @@ int prong_wait(struct prong *pool, const struct prong_event **event, int timeout
 int prong_take(struct prong *pool, int stream);
 
 /* End a job (id 0: all) by its termination sequence; queued ones are done at once.
- * -ESRCH if no such job. */
+ * -ESRCH if no such job, or its DONE event was handed out. */
 int prong_stop(struct prong *pool, int64_t id);
 
 /* Send a signal to the process group of a running job (id 0: all). -ESRCH, -EINVAL. */

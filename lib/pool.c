@@ -271,6 +271,7 @@ int prong_stop(struct prong *p, int64_t id)
 	int e = pr_usable(p);
 	if (e != 0)
 		return e;
+	any |= find(&p->cancelled, id) != NULL; /* its DONE is still to come */
 	if (p->crew)
 		any |= pr_crew_stop(p, id); /* what it takes back waits again */
 	for (; (j = find(&p->waiting, id)); any = true)
