@@ -99,6 +99,14 @@ static void jobs_that_cannot_be(void **state)
 	REFUSED(.argv = fine, .engine = "no such engine");
 	REFUSED(.argv = fine, .engine = "worker");
 	REFUSED(.fn = fn, .engine = "worker");
+	REFUSED(.engine = "worker");
+	REFUSED(.work = nothing, .engine = "worker", .cwd = "/");
+	REFUSED(.work = nothing, .engine = "worker", .setenv = fine);
+	REFUSED(.work = nothing, .engine = "worker", .nice = 1);
+	REFUSED(.work = nothing, .engine = "worker", .out.how = PRONG_FILE);
+	REFUSED(.work = nothing, .engine = "worker", .flags = PRONG_SWEEP);
+	REFUSED(.work = nothing, .engine = "worker", .task_len = 3);
+	REFUSED(.argv = fine, .work = nothing);
 	REFUSED(.argv = fine, .timeout_ms = -1);
 	REFUSED(.argv = fine, .backoff_ms = INT64_MIN);
 	REFUSED(.argv = fine, .termseq = "NO,1");

@@ -39,22 +39,6 @@ static void output_is_captured(void **state)
 	close_pool(p);
 }
 
-static void never_more_than_n(void **state)
-{
-	struct prong *p = open_pool(3);
-	const struct prong_event *ev;
-	int done = 0;
-	(void)state;
-	for (int i = 0; i < 30; i++)
-		assert_true(shell(p, "sleep 0.01", 0) > 0);
-	while (prong_wait(p, &ev, 20000) == 1) {
-		assert_true(prong_running(p) <= 3);
-		done += ev->type == PRONG_DONE;
-	}
-	assert_int_equal(done, 30);
-	close_pool(p);
-}
-
 static void timeout_ends_the_group(void **state)
 {
 	struct prong *p = open_pool(1);
@@ -95,28 +79,6 @@ static void late_writer_hits_nobody(void **state)
 	close_pool(p);
 }
 
-static void tries_end_with_success_or_the_last(void **state)
-{
-	struct prong *p = open_pool(1);
-	char *argv[] = { "false", NULL };
-	(void)state;
-	assert_true(prong_submit(p, PRONG_SPEC(.argv = argv, .tries = 3)) > 0);
-	assert_int_equal(next_done(p)->result->attempt, 3);
-	close_pool(p);
-}
-
-static void misuse_is_refused(void **state)
-{
-	struct prong *p = open_pool(1);
-	char *argv[] = { "true", NULL };
-	(void)state;
-	assert_int_equal(prong_submit(p, PRONG_SPEC(.flags = 0)), -EINVAL);
-	assert_int_equal(prong_submit(p, PRONG_SPEC(.argv = argv, .flags = 1u << 31)), -EINVAL);
-	assert_int_equal(prong_submit(p, PRONG_SPEC(.argv = argv, .termseq = "NO,1")), -EINVAL);
-	assert_int_equal(prong_stop(p, 77), -ESRCH);
-	close_pool(p);
-}
-
 static int square(void *arg, int fd)
 {
 	int n = *(int *)arg, sq = n * n;
@@ -133,22 +95,6 @@ static void functions_give_results(void **state)
 	assert_int_equal(ev->result->status, 0);
 	assert_int_equal(pread(ev->result->res.fd, &got, sizeof got, 0), sizeof got);
 	assert_int_equal(got, 144);
-	close_pool(p);
-}
-
-static void stop_cancels_all(void **state)
-{
-	struct prong *p = open_pool(2);
-	const struct prong_event *ev;
-	int cancelled = 0;
-	(void)state;
-	for (int i = 0; i < 5; i++)
-		shell(p, "sleep 60", 0);
-	assert_int_equal(prong_wait(p, &ev, 1000), 1);
-	assert_int_equal(prong_stop(p, 0), 0);
-	while (prong_wait(p, &ev, 5000) == 1)
-		cancelled += ev->type == PRONG_DONE && ev->result->how == PRONG_CANCELLED;
-	assert_int_equal(cancelled, 5);
 	close_pool(p);
 }
 
@@ -192,14 +138,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(output_is_captured),
-		cmocka_unit_test(never_more_than_n),
 		cmocka_unit_test(timeout_ends_the_group),
 		cmocka_unit_test(missing_command_names_the_step),
 		cmocka_unit_test(late_writer_hits_nobody),
-		cmocka_unit_test(tries_end_with_success_or_the_last),
-		cmocka_unit_test(misuse_is_refused),
 		cmocka_unit_test(functions_give_results),
-		cmocka_unit_test(stop_cancels_all),
 		cmocka_unit_test(a_stop_hides_no_loss),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

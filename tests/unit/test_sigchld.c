@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include "pool-rig.h"
+
 enum { JOBS = 20 };
 
 static atomic_int heard;
@@ -27,14 +29,6 @@ static void on_chld_info(int sig, siginfo_t *si, void *ctx)
 {
 	(void)ctx;
 	heard += sig == SIGCHLD && si->si_pid > 0;
-}
-
-static struct prong *open_pool(void)
-{
-	struct prong *p;
-	struct prong_options o = { .size = sizeof o, .jobs = 4 };
-	assert_int_equal(prong_open(&p, &o), 0);
-	return p;
 }
 
 static void submit(struct prong *p, const char *text)
@@ -74,7 +68,7 @@ static void the_default_comes_back(void **state)
 {
 	(void)state;
 	set(SIG_DFL, 0);
-	struct prong *p = open_pool(), *q = open_pool();
+	struct prong *p = open_pool(4), *q = open_pool(4);
 	assert_int_equal(run(p, PRONG_EXITED), JOBS);
 	prong_close(p);
 	assert_int_equal(run(q, PRONG_EXITED), JOBS);
@@ -86,7 +80,7 @@ static void the_hosts_handler_is_called(void **state)
 {
 	(void)state;
 	set(on_chld, SA_RESTART);
-	struct prong *p = open_pool();
+	struct prong *p = open_pool(4);
 	assert_int_equal(run(p, PRONG_EXITED), JOBS);
 	prong_close(p);
 	assert_true(heard > 0);
@@ -100,7 +94,7 @@ static void with_siginfo_too(void **state)
 	(void)state;
 	heard = 0;
 	assert_int_equal(sigaction(SIGCHLD, &sa, NULL), 0);
-	struct prong *p = open_pool();
+	struct prong *p = open_pool(4);
 	assert_int_equal(run(p, PRONG_EXITED), JOBS);
 	prong_close(p);
 	assert_true(heard > 0);
@@ -113,7 +107,7 @@ static void a_handler_set_later_hides_nothing(void **state)
 {
 	(void)state;
 	set(SIG_DFL, 0);
-	struct prong *p = open_pool();
+	struct prong *p = open_pool(4);
 	set(on_chld, 0);
 	assert_int_equal(run(p, PRONG_EXITED), JOBS);
 	prong_close(p);
@@ -135,9 +129,9 @@ static void handlers_that_call_each_other_end(void **state)
 	struct sigaction sa = { .sa_sigaction = chained, .sa_flags = SA_SIGINFO };
 	(void)state;
 	set(SIG_DFL, 0);
-	struct prong *p = open_pool();
+	struct prong *p = open_pool(4);
 	assert_int_equal(sigaction(SIGCHLD, &sa, &before), 0);
-	struct prong *q = open_pool();
+	struct prong *q = open_pool(4);
 	assert_int_equal(run(q, PRONG_EXITED), JOBS);
 	assert_int_equal(run(p, PRONG_EXITED), JOBS);
 	prong_close(q);
@@ -154,7 +148,7 @@ static void blocked_it_delays_nothing_for_ever(void **state)
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
 	pthread_sigmask(SIG_BLOCK, &chld, &old);
-	struct prong *p = open_pool();
+	struct prong *p = open_pool(4);
 	assert_int_equal(run(p, PRONG_EXITED), JOBS);
 	prong_close(p);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -165,7 +159,7 @@ static void ignored_it_costs_the_status(void **state)
 {
 	(void)state;
 	set(SIG_IGN, 0);
-	struct prong *p = open_pool();
+	struct prong *p = open_pool(4);
 	assert_int_equal(run(p, PRONG_LOST), JOBS);
 	prong_close(p);
 	assert_ptr_equal(current(), SIG_IGN);
@@ -177,7 +171,7 @@ static void a_thief_costs_the_status(void **state)
 	const struct prong_event *ev;
 	int lost = 0;
 	(void)state;
-	struct prong *p = open_pool();
+	struct prong *p = open_pool(4);
 	for (int i = 0; i < 3; i++)
 		submit(p, "exit 3");
 	for (int i = 0; i < 3; i++) { /* three are started, none is waited for yet */
