@@ -34,7 +34,6 @@ struct worker {
 	char *termseq;
 	const char *termseq_at;
 	struct timer ending, deadline;
-	struct prong *pool;
 	struct prong_result cert;
 };
 

@@ -154,13 +154,12 @@ unsigned pr_crew_room(const struct prong *p)
 	return have < want ? (unsigned)(want - have) : 0;
 }
 
-static void part(struct prong *p, struct worker *w)
+static void part(struct worker *w)
 {
 	if (!w->gone && pr_inflight(w))
 		pr_kill_group(w->pid, SIGKILL);
 	else if (!w->gone && !w->retiring)
 		pr_worker_retire(w);
-	(void)p;
 }
 
 static bool all_gone(struct prong *p)
@@ -178,7 +177,7 @@ static void disband(struct prong *p)
 {
 	int64_t until = pr_now() + PARTING_MS * PR_MS;
 	for (struct worker *w = p->crew->workers; w; w = w->next)
-		part(p, w);
+		part(w);
 	while (!all_gone(p) && pr_now() < until)
 		poll(NULL, 0, 1);
 	for (struct worker *w = p->crew->workers; w; w = w->next)

@@ -549,7 +549,6 @@ static void local_close(struct prong *p)
 }
 
 const struct engine_ops pr_engine_local = {
-	.name = "local",
 	.open = local_open,
 	.now = now,
 	.start = start,

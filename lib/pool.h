@@ -40,7 +40,7 @@ enum job_state { JOB_WAITING, JOB_RUNNING, JOB_STOPPING, JOB_RESTING, JOB_DONE }
 struct job {
 	struct job *prev, *next; /* in the list its state belongs to */
 	int64_t id;
-	void *tag; /* this and the next seven are the spec's */
+	void *tag; /* from here to tries: the spec's */
 	int (*work)(struct prong_task *task);
 	void *arg;
 	const void *task;
@@ -157,7 +157,6 @@ struct fired { /* what one turn of an engine brought */
 enum { PR_IN_CHILD = 1 };
 
 struct engine_ops {
-	const char *name;
 	int (*open)(struct prong *p);
 	int64_t (*now)(struct prong *p); /* monotonic nanoseconds */
 	/* Start slot->job. 0; -EAGAIN, -EMFILE, -ENFILE, -ENOMEM: not now, it is tried again;

@@ -12,8 +12,6 @@ struct task {
 	size_t len;      /* of the reply yet */
 	char *buf;       /* in a fresh fork: what is not written yet */
 	size_t cap;
-	struct desk *desk; /* in a standing worker */
-	size_t start;      /* of the reply in its file */
 };
 
 #endif

@@ -52,7 +52,7 @@ static void retire(struct prong *p)
 
 static void rest_over(struct prong *p, struct timer *t)
 {
-	struct job *j = (struct job *)((char *)t - offsetof(struct job, rest));
+	struct job *j = container_of(t, struct job, rest);
 	pr_list_del(&p->resting, j);
 	p->nresting--;
 	j->state = JOB_WAITING;
@@ -75,7 +75,7 @@ static void rest(struct prong *p, struct job *j)
 
 static void deadline(struct prong *p, struct timer *t)
 {
-	struct slot *s = (struct slot *)((char *)t - offsetof(struct slot, deadline));
+	struct slot *s = container_of(t, struct slot, deadline);
 	pr_slot_stop(p, s, PRONG_TIMEDOUT);
 }
 

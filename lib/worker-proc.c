@@ -121,12 +121,11 @@ void pr_worker_end(struct prong *p, struct worker *w, const char *termseq)
 
 /* ---- its beginning ---- */
 
-static struct worker *worker_alloc(struct prong *p)
+static struct worker *worker_alloc(void)
 {
 	struct worker *w = calloc(1, sizeof *w);
 	if (!w)
 		return NULL;
-	w->pool = p;
 	w->in.r.fd = w->out.fd = -1;
 	w->exit = (struct watch){ .fd = -1, .fire = exit_ready, .of = w };
 	w->sock = (struct watch){ .fd = -1, .fire = sock_ready, .of = w };
@@ -189,7 +188,7 @@ static int fork_worker(struct prong *p, struct worker *w, struct desk *d)
 
 int pr_worker_new(struct prong *p, struct worker **out)
 {
-	struct worker *w = worker_alloc(p);
+	struct worker *w = worker_alloc();
 	struct desk d;
 	int child_end = -1;
 	if (!w)

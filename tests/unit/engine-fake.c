@@ -101,7 +101,6 @@ static void fake_close(struct prong *p)
 }
 
 const struct engine_ops engine_fake = {
-	.name = "fake",
 	.open = fake_open,
 	.now = fake_now,
 	.start = fake_start,
