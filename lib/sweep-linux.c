@@ -118,32 +118,42 @@ static int none_now(pid_t pid)
 	return -EAGAIN;
 }
 
+/* Strings are told apart by a NUL on both sides; what ends with the buffer is not known yet. */
+static bool holds(const char *buf, size_t have, const char *mark, size_t len)
+{
+	const char *end = buf + have;
+	for (const char *at = buf; (at = memmem(at, (size_t)(end - at), mark, len)); at++) {
+		if (at + len == end)
+			return false;
+		if (at > buf && at[-1] == '\0' && (at[len] == '\0' || at[len] == '/'))
+			return true;
+	}
+	return false;
+}
+
 /* NAME=VALUE itself, or with /more behind it: a job of a job.  1, 0, or -errno. */
 static int carries(pid_t pid, const char *mark)
 {
-	char path[64], buf[16384];
-	size_t len = strlen(mark), have = 0;
+	char path[64], buf[16384] = "";
+	size_t len = strlen(mark), have = 1; /* as if a NUL stood before the first */
 	snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return look_failed(errno);
 	bool found = false, any = false;
-	for (ssize_t n; !found && (n = read(fd, buf + have, sizeof buf - have)) > 0;) {
+	for (ssize_t n; !found && (n = read(fd, buf + have, sizeof buf - have - 1)) > 0;) {
 		have += (size_t)n;
 		any = true;
-		const char *at = buf;
-		while (!found && (at = memmem(at, have - (size_t)(at - buf), mark, len))) {
-			size_t end = (size_t)(at - buf) + len;
-			found = (at == buf || at[-1] == '\0') &&
-			        (end == have || at[len] == '\0' || at[len] == '/');
-			at++;
-		}
-		size_t tail = len + 2 < have ? len + 2 : have; /* it may straddle two reads */
+		found = holds(buf, have, mark, len);
+		size_t tail = len + 1 < have ? len + 1 : have; /* it may straddle two reads */
 		memmove(buf, buf + have - tail, tail);
 		have = tail;
 	}
 	close(fd);
-	return found ? 1 : any ? 0 : none_now(pid);
+	buf[have++] = '\0'; /* the last may have been overwritten by its process */
+	if (found || holds(buf, have, mark, len))
+		return 1;
+	return any ? 0 : none_now(pid);
 }
 
 static int belongs(const struct proc *p, const struct sweep_target *t,

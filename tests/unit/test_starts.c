@@ -1,0 +1,73 @@
+/* test_starts.c - what a job gets at its start, and whom its end hits. */
+#include <prong.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "pool-rig.h"
+
+#ifdef PR_BACKEND_LINUX
+/* ---- marks ---- */
+
+/* Its environment is a long string, and the mark, whose first six bytes end at offset `at`. */
+static int64_t marked(struct prong *p, int in, const char *mark, size_t at)
+{
+	static char pad[20000];
+	char *argv[] = { "/bin/sh", "-c", "echo; read x", NULL };
+	char *env[] = { pad, NULL }, *set[] = { (char *)(uintptr_t)mark, NULL };
+	memset(pad, 'x', sizeof pad);
+	memcpy(pad, "PAD=", 4);
+	pad[at - 6 - 1] = '\0';
+	return prong_submit(p, PRONG_SPEC(.argv = argv, .env = env, .setenv = set, .mark = mark,
+	                                  .in = { PRONG_FD, in }, .out.how = PRONG_PIPE));
+}
+
+/* Reads of an environment end in the midst of it: MARK=15 is not MARK=1, MARK=1/5 is its. */
+static void a_mark_is_a_whole_string(void **state)
+{
+	enum { N = 20 };
+	const struct prong_event *ev;
+	int fd[2], said = 0;
+	int64_t id[N];
+	(void)state;
+	assert_int_equal(pipe(fd), 0);
+	struct prong *p = open_pool(N + 1);
+	int64_t first = marked(p, fd[0], "MARK=1", 100);
+	for (int i = 0; i < N; i++)
+		id[i] = marked(p, fd[0], i % 2 ? "MARK=15" : "MARK=1/5", 16378 + (size_t)i / 2);
+	while (said < N + 1 && prong_wait(p, &ev, 60000) == 1)
+		said += ev->type == PRONG_OUTPUT;
+	assert_int_equal(prong_stop(p, first), 0);
+	for (int i = 0; i < N; i++) /* of two signals the lower one comes first */
+		prong_signal(p, id[i], SIGVTALRM);
+	while ((ev = next_done(p)))
+		if (ev->id != first)
+			assert_int_equal(ev->result->status,
+			                 (ev->id - id[0]) % 2 ? SIGVTALRM : SIGTERM);
+	close(fd[0]);
+	close(fd[1]);
+	close_pool(p);
+}
+#endif
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#ifdef PR_BACKEND_LINUX
+		cmocka_unit_test(a_mark_is_a_whole_string),
+#endif
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
