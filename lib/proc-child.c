@@ -65,14 +65,34 @@ static long place_fd(int fd, int to)
 	                : PR_CALL(dup3, dup2(fd, to), fd, to, 0, 0);
 }
 
+static long aside(int fd)
+{
+#if PR_RAW
+	return pr_raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3, 0);
+#else
+	int r = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return r < 0 ? -(long)errno : r;
+#endif
+}
+
+/* Nobody is placed on what another still has to come from. */
 static int set_stdio(struct plan *pl)
 {
-	bool early = pl->err == 1 && !pl->merge; /* where it comes from our old stdout */
-	int err = pl->merge ? 1 : early ? -1 : pl->err;
-	return took(pl, PRONG_STEP_STDIN, place_fd(pl->in, 0)) ||
-	       (early && took(pl, PRONG_STEP_STDERR, place_fd(1, 2))) ||
-	       took(pl, PRONG_STEP_STDOUT, place_fd(pl->out, 1)) ||
-	       took(pl, PRONG_STEP_STDERR, place_fd(err, 2));
+	const int step[] = { PRONG_STEP_STDIN, PRONG_STEP_STDOUT, PRONG_STEP_STDERR };
+	long from[] = { pl->in, pl->out, pl->merge ? -1 : pl->err };
+	bool moved[3];
+	for (int i = 0; i < 3; i++) {
+		moved[i] = pr_misplaced((int)from[i], i);
+		if (moved[i] && took(pl, step[i], from[i] = aside((int)from[i])))
+			return -1;
+	}
+	for (int i = 0; i < 3; i++) {
+		if (took(pl, step[i], place_fd((int)from[i], i)))
+			return -1;
+		if (moved[i])
+			(void)PR_CALL(close, close((int)from[i]), from[i], 0, 0, 0);
+	}
+	return pl->merge ? took(pl, PRONG_STEP_STDERR, place_fd(1, 2)) : 0;
 }
 
 static int set_group(struct plan *pl)
@@ -185,6 +205,8 @@ int pr_kill_group(pid_t pid, int sig)
 
 static void child_function(struct plan *pl, pid_t host)
 {
+	if (pl->result_fd >= 0 && pl->result_fd <= 2) /* where the streams are put */
+		pl->result_fd = (int)aside(pl->result_fd);
 	if (set_up(pl) != 0) {
 		if (pl->report) {
 			pl->report[0] = pl->step;

@@ -1,7 +1,8 @@
 /* proc-posix.c - start children by posix_spawn where it can do all of the plan, else by
  * fork; hear of their ends by SIGCHLD; collect them by waitpid on their own numbers.
  *
- * posix_spawn cannot: change the directory, the nice value or the terminal's group (and,
+ * posix_spawn cannot: change the directory, the nice value or the terminal's group, move aside
+ * a stream's fd that has the number of another (and,
  * where POSIX_SPAWN_SETSID is missing, begin a session), nor, where it has no addclosefrom,
  * close descriptors whose numbers nobody knows.  Those plans fork.
  *
@@ -36,6 +37,8 @@ static bool spawnable(const struct plan *pl)
 #else
 	bool can_close = false;
 #endif
+	if (pr_misplaced(pl->in, 0) || pr_misplaced(pl->out, 1) || pr_misplaced(pl->err, 2))
+		return false;
 	return pl->path && (can_close || (pl->flags & PRONG_KEEP_FDS)) && !pl->npass_fds &&
 	       !pl->cwd && !pl->nice && !(pl->flags & cannot);
 }
@@ -72,17 +75,14 @@ static int place(posix_spawn_file_actions_t *fa, int fd, int to, struct plan *pl
 	return e;
 }
 
-/* In the order of proc-child.c's set_stdio(). */
 static int set_actions(posix_spawn_file_actions_t *fa, struct plan *pl)
 {
 	int e = place(fa, pl->in, 0, pl, PRONG_STEP_STDIN);
-	if (e == 0 && pl->err == 1)
-		e = place(fa, pl->err, 2, pl, PRONG_STEP_STDERR);
 	if (e == 0)
 		e = place(fa, pl->out, 1, pl, PRONG_STEP_STDOUT);
 	if (e == 0 && pl->merge)
 		e = posix_spawn_file_actions_adddup2(fa, 1, 2);
-	else if (e == 0 && pl->err != 1)
+	else if (e == 0)
 		e = place(fa, pl->err, 2, pl, PRONG_STEP_STDERR);
 #ifdef HAVE_POSIX_SPAWN_FILE_ACTIONS_ADDCLOSEFROM_NP
 	if (e == 0 && !(pl->flags & PRONG_KEEP_FDS))

@@ -37,6 +37,12 @@ struct plan {
 	volatile bool ran;        /* false: memory is not shared (an emulator) */
 };
 
+/* One of the three standard streams, whose fd sits in the place of another. */
+static inline bool pr_misplaced(int fd, int to)
+{
+	return fd >= 0 && fd <= 2 && fd != to;
+}
+
 /* proc-child.c: the steps and the exec, as a function for clone(); never returns. */
 int pr_child_exec(void *plan);
 /* By fork(), for functions too.  The pid, or -errno; plan->step is set if the child failed:

@@ -62,12 +62,80 @@ static void a_mark_is_a_whole_string(void **state)
 }
 #endif
 
+/* ---- standard streams from numbers 0 to 2 ---- */
+
+static void assert_text(int fd, const char *want)
+{
+	char buf[64];
+	ssize_t n = pread(fd, buf, sizeof buf, 0);
+	assert_int_equal(n, strlen(want));
+	assert_memory_equal(buf, want, strlen(want));
+}
+
+static int say(void *arg, int fd)
+{
+	(void)arg;
+	puts("hello");
+	return write(fd, "result", 6) == 6 ? 0 : 1;
+}
+
+static void a_closed_stdin_costs_no_output(void **state)
+{
+	char *argv[] = { "echo", "hello", NULL };
+	int keep = fcntl(0, F_DUPFD, 20);
+	struct prong *p = open_pool(1), *q = open_pool(1);
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		assert_true(prong_submit(p, PRONG_SPEC(.argv = argv)) > 0);
+		assert_text(next_done(p)->result->out.fd, "hello\n");
+		close(0); /* a file that is used again is opened as this number */
+	}
+	close_pool(p);
+	assert_true(prong_submit(q, PRONG_SPEC(.fn = say)) > 0);
+	const struct prong_event *ev = next_done(q);
+	assert_int_equal(ev->result->status, 0);
+	assert_text(ev->result->out.fd, "hello\n");
+	assert_text(ev->result->res.fd, "result");
+	close_pool(q);
+	dup2(keep, 0);
+	close(keep);
+}
+
+static void streams_change_places(void **state)
+{
+	char *argv[] = { "sh", "-c", "echo out; echo err >&2", NULL };
+	char name[2][24] = { "/tmp/prong-startsXXXXXX", "/tmp/prong-startsXXXXXX" };
+	int to[2], keep[2];
+	(void)state;
+	fflush(NULL);
+	for (int i = 0; i < 2; i++) {
+		to[i] = mkstemp(name[i]);
+		unlink(name[i]);
+		keep[i] = dup(i + 1);
+		dup2(to[i], i + 1);
+	}
+	struct prong *p = open_pool(1);
+	prong_submit(p, PRONG_SPEC(.argv = argv, .out = { PRONG_FD, 2 }, .err = { PRONG_FD, 1 }));
+	next_done(p);
+	prong_close(p);
+	for (int i = 0; i < 2; i++) {
+		dup2(keep[i], i + 1);
+		close(keep[i]);
+	}
+	assert_text(to[0], "err\n");
+	assert_text(to[1], "out\n");
+	close(to[0]);
+	close(to[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #ifdef PR_BACKEND_LINUX
 		cmocka_unit_test(a_mark_is_a_whole_string),
 #endif
+		cmocka_unit_test(a_closed_stdin_costs_no_output),
+		cmocka_unit_test(streams_change_places),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
