@@ -59,7 +59,7 @@ int pr_env_build(struct env *e, char *const *base, char *const *over)
 	for (size_t i = 0; i < n; letters |= letter(over[i]), i++)
 		e->names[i] = (struct env_name){ over[i], strcspn(over[i], "=") };
 	char **out = e->v;
-	for (; *base; base++)
+	for (; base && *base; base++) /* clearenv() leaves none */
 		if (!(letters & letter(*base)) || !overridden(*base, e->names, n))
 			*out++ = *base;
 	if (n)

@@ -18,6 +18,8 @@
 
 #include "pool-rig.h"
 
+extern char **environ;
+
 #ifdef PR_BACKEND_LINUX
 /* ---- marks ---- */
 
@@ -128,12 +130,42 @@ static void streams_change_places(void **state)
 	close(to[1]);
 }
 
+/* ---- the environment ---- */
+
+static int count_environ(void *arg, int fd)
+{
+	int n = 0;
+	(void)arg, (void)fd;
+	while (environ && environ[n])
+		n++;
+	return n;
+}
+
+static void a_host_without_environment(void **state)
+{
+	char *argv[] = { "/bin/sh", "-c", "exit 9", NULL }, *set[] = { "ONE=1", NULL };
+	char **keep = environ;
+	struct prong *p = open_pool(1);
+	(void)state;
+	environ = NULL; /* what clearenv() does */
+	prong_submit(p, PRONG_SPEC(.argv = argv));
+	const struct prong_event *ev = next_done(p);
+	int status = ev->result->status;
+	prong_submit(p, PRONG_SPEC(.fn = count_environ, .setenv = set));
+	int n = next_done(p)->result->status;
+	environ = keep;
+	assert_int_equal(status, 9);
+	assert_int_equal(n, 2); /* and PRONG_SEED */
+	close_pool(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #ifdef PR_BACKEND_LINUX
 		cmocka_unit_test(a_mark_is_a_whole_string),
 #endif
+		cmocka_unit_test(a_host_without_environment),
 		cmocka_unit_test(a_closed_stdin_costs_no_output),
 		cmocka_unit_test(streams_change_places),
 	};
