@@ -146,7 +146,9 @@ pid_t pr_spawn(struct plan *pl, void *stack_top, int *pidfd)
 	*pidfd = -1;
 	pl->step = pl->error = 0;
 	pl->ran = false;
-	if (pl->path && !pl->reset_handlers && !caps.no_clone) /* no handlers: nothing to block */
+	/* No handlers: nothing to block, but for the SIGTTOU of taking the terminal, which would
+	 * stop the child and us with it. */
+	if (pl->path && !pl->reset_handlers && !(pl->flags & PRONG_FOREGROUND) && !caps.no_clone)
 		pid = spawn_clone(pl, stack_top, pidfd);
 	if (refused(pid))
 		pid = spawn_blocked(pl, stack_top, pidfd);

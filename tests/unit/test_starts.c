@@ -159,6 +159,43 @@ static void a_host_without_environment(void **state)
 	close_pool(p);
 }
 
+/* ---- the terminal ---- */
+
+static int own_terminal(const char *name, unsigned flags)
+{
+	struct prong_options o = { .size = sizeof o, .jobs = 1, .flags = flags };
+	struct prong *p;
+	char *argv[] = { "true", NULL };
+	const struct prong_event *ev;
+	int how = 0, tty = setsid() < 0 ? -1 : open(name, O_RDWR); /* makes it ours */
+	if (tty < 0 || tcsetpgrp(tty, getpgrp()) != 0 || prong_open(&p, &o) != 0)
+		return 100;
+	prong_submit(p, PRONG_SPEC(.argv = argv, .flags = PRONG_FOREGROUND, .tty_fd = tty));
+	while (prong_wait(p, &ev, 30000) == 1)
+		if (ev->type == PRONG_DONE)
+			how = (int)ev->result->how;
+	return how;
+}
+
+/* A child that stops on its way to exec would hold us for good. */
+static void the_terminal_is_given_away(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		int status, tty = posix_openpt(O_RDWR | O_NOCTTY);
+		if (tty < 0 || grantpt(tty) != 0 || unlockpt(tty) != 0)
+			skip();
+		pid_t pid = fork();
+		if (pid == 0) {
+			alarm(60);
+			_exit(own_terminal(ptsname(tty), i ? PRONG_NO_HANDLERS : 0));
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, PRONG_EXITED << 8);
+		close(tty);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +203,7 @@ int main(void)
 		cmocka_unit_test(a_mark_is_a_whole_string),
 #endif
 		cmocka_unit_test(a_host_without_environment),
+		cmocka_unit_test(the_terminal_is_given_away),
 		cmocka_unit_test(a_closed_stdin_costs_no_output),
 		cmocka_unit_test(streams_change_places),
 	};
