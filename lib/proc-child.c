@@ -16,6 +16,16 @@
 #include <stdint.h>
 #include <unistd.h>
 
+#if defined(__has_include)
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define ONE_THREAD __libc_single_threaded
+#endif
+#endif
+#ifndef ONE_THREAD
+#define ONE_THREAD false /* it cannot be told */
+#endif
+
 extern char **environ;
 
 /* The step failed if r is below 0: -errno. */
@@ -183,13 +193,13 @@ static void child_forked(struct plan *pl, int err_fd)
 
 /* ---- functions ---- */
 
-/* Or the child prints our buffers again.  A thread that waits for input in stdin holds its
- * lock, and fflush(NULL) would wait for that thread. */
+/* Or the child prints our buffers again.  A thread that waits for input holds the lock of its
+ * stream, and fflush(NULL) would wait for that thread: where there may be others, only the two
+ * streams that are not read. */
 static void flush_all(void)
 {
-	if (ftrylockfile(stdin) == 0) {
+	if (ONE_THREAD) {
 		fflush(NULL);
-		funlockfile(stdin);
 	} else {
 		fflush(stdout);
 		fflush(stderr);

@@ -578,33 +578,39 @@ static void host_that_forks_meanwhile(void **state)
 	close_pool(p);
 }
 
-/* A reader of stdin holds its lock: flushing before a fork must not wait for it. */
-static void *read_stdin(void *arg)
+/* A reader of a stream holds its lock: flushing before a fork must not wait for it. */
+static void *read_one(void *stream)
 {
-	(void)arg;
-	return (void *)(uintptr_t)(getc(stdin) + 1000);
+	return (void *)(uintptr_t)(getc(stream) + 1000);
 }
 
-static void host_with_a_thread_that_reads_stdin(void **state)
+static void run_beside_a_reader(FILE *f, int writer)
 {
-	int fd[2], keep = dup(0);
 	pthread_t t;
 	void *got;
-	(void)state;
-	assert_int_equal(pipe(fd), 0);
-	dup2(fd[0], 0);
-	assert_int_equal(pthread_create(&t, NULL, read_stdin, NULL), 0);
+	assert_int_equal(pthread_create(&t, NULL, read_one, f), 0);
 	pause_ms(50);
 	struct prong *p = open_pool(1);
 	assert_true(prong_submit(p, PRONG_SPEC(.fn = never)) > 0);
 	assert_int_equal(next_done(p)->result->status, 0);
 	close_pool(p);
-	assert_int_equal(write(fd[1], "x", 1), 1);
+	assert_int_equal(write(writer, "x", 1), 1);
 	pthread_join(t, &got);
 	assert_int_equal((uintptr_t)got, 1000 + 'x');
+}
+
+static void host_with_a_thread_that_reads(void **state)
+{
+	int fd[2], keep = dup(0);
+	(void)state;
+	assert_int_equal(pipe(fd), 0);
+	dup2(fd[0], 0);
+	run_beside_a_reader(stdin, fd[1]);
 	dup2(keep, 0);
 	close(keep);
-	close(fd[0]);
+	FILE *f = fdopen(fd[0], "r");
+	run_beside_a_reader(f, fd[1]);
+	fclose(f);
 	close(fd[1]);
 }
 
@@ -627,7 +633,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(host_that_waits_for_any_child),
 		cmocka_unit_test(host_with_eight_threads),
 		cmocka_unit_test(host_that_forks_meanwhile),
-		cmocka_unit_test(host_with_a_thread_that_reads_stdin),
+		cmocka_unit_test(host_with_a_thread_that_reads),
 	};
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);
