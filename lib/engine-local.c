@@ -319,6 +319,8 @@ static pid_t spawn_apart(struct slot *s, struct start *st, int *pidfd)
 	if (pid > 0) {
 		pad->of = s;
 		s->pad = pad;
+	} else if (pid != -ENOTSUP) {
+		st->plan.step = PRONG_STEP_FORK;
 	}
 	return pid;
 }

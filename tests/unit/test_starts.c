@@ -14,6 +14,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#if defined(PR_BACKEND_LINUX) && defined(__GLIBC__)
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#endif
+
 #include <cmocka.h>
 
 #include "pool-rig.h"
@@ -159,6 +167,56 @@ static void a_host_without_environment(void **state)
 	close_pool(p);
 }
 
+/* ---- no process to be had ---- */
+
+#ifdef SECCOMP_MODE_FILTER
+/* With an errno for which nothing is tried again. */
+static bool refuse_clone(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSPC),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { sizeof code / sizeof *code, code };
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) == 0;
+}
+
+static int how_refused(void)
+{
+	char *argv[] = { "true", NULL };
+	struct prong *p;
+	const struct prong_event *ev;
+	int step = -1;
+	if (prong_open(&p, NULL) != 0)
+		return 100;
+	for (int i = 0; i < 2; i++) { /* the first shows that children can be apart */
+		prong_submit(p, PRONG_SPEC(.argv = argv));
+		while (prong_wait(p, &ev, 30000) == 1)
+			if (ev->type == PRONG_DONE)
+				step = ev->result->status == ENOSPC ? ev->result->step : 101;
+		if (i == 0 && !refuse_clone())
+			return 102;
+	}
+	return step;
+}
+
+static void a_refused_clone_has_a_step(void **state)
+{
+	int status;
+	(void)state;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(how_refused());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (status == 102 << 8)
+		skip();
+	assert_int_equal(status, PRONG_STEP_FORK << 8);
+}
+#endif
+
 /* ---- the terminal ---- */
 
 static int own_terminal(const char *name, unsigned flags)
@@ -204,6 +262,9 @@ int main(void)
 #endif
 		cmocka_unit_test(a_host_without_environment),
 		cmocka_unit_test(the_terminal_is_given_away),
+#ifdef SECCOMP_MODE_FILTER
+		cmocka_unit_test(a_refused_clone_has_a_step),
+#endif
 		cmocka_unit_test(a_closed_stdin_costs_no_output),
 		cmocka_unit_test(streams_change_places),
 	};
