@@ -137,9 +137,11 @@ static int set_nice(struct plan *pl)
 {
 	if (!pl->nice)
 		return 0;
+	const int all = 40; /* from the highest to the lowest: more is no sum to be made */
+	int more = pl->nice > all ? all : pl->nice < -all ? -all : pl->nice;
 	errno = 0;
 	int now = getpriority(PRIO_PROCESS, 0);
-	if (errno || setpriority(PRIO_PROCESS, 0, now + pl->nice) != 0)
+	if (errno || setpriority(PRIO_PROCESS, 0, now + more) != 0)
 		return took(pl, PRONG_STEP_NICE, -(long)errno);
 	return 0;
 }

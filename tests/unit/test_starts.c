@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -217,6 +218,34 @@ static void a_refused_clone_has_a_step(void **state)
 }
 #endif
 
+/* ---- the nice value ---- */
+
+static int very_nice(void)
+{
+	char *argv[] = { "sh", "-c", "exit $(nice)", NULL };
+	struct prong *p;
+	const struct prong_event *ev;
+	int status = -1;
+	if (nice(1) == -1 || prong_open(&p, NULL) != 0)
+		return 100;
+	prong_submit(p, PRONG_SPEC(.argv = argv, .nice = INT_MAX));
+	while (prong_wait(p, &ev, 30000) == 1)
+		if (ev->type == PRONG_DONE)
+			status = ev->result->how == PRONG_EXITED ? ev->result->status : 101;
+	return status;
+}
+
+static void nobody_is_too_nice(void **state)
+{
+	int status;
+	(void)state;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(very_nice());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 19 << 8);
+}
+
 /* ---- the terminal ---- */
 
 static int own_terminal(const char *name, unsigned flags)
@@ -265,6 +294,7 @@ int main(void)
 #ifdef SECCOMP_MODE_FILTER
 		cmocka_unit_test(a_refused_clone_has_a_step),
 #endif
+		cmocka_unit_test(nobody_is_too_nice),
 		cmocka_unit_test(a_closed_stdin_costs_no_output),
 		cmocka_unit_test(streams_change_places),
 	};
