@@ -494,10 +494,12 @@ static int local_open(struct prong *p)
 	p->engine = l;
 	l->exits.fd = -1;
 	l->null = pr_fd_mark(open("/dev/null", O_RDWR | O_CLOEXEC));
+	e = l->null < 0 ? -errno : 0;
 	l->strays.fire = reap_strays;
 	l->tick.fire = tick;
 	pr_vessels_open(&l->vessels, p->tmpdir);
-	e = l->null < 0 ? -errno : pr_ev_open(&p->ev);
+	if (e == 0)
+		e = pr_ev_open(&p->ev);
 	if (e == 0)
 		e = hear_exits(p);
 	if (e != 0)
