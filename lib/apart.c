@@ -1,7 +1,8 @@
 /* apart.c - pads: where children live on their way to exec, beside us.
  *
  * Owns the pads of a pool.  A pad is free again when the kernel says that its child has left
- * our memory; whether it left by exec or in failure is noted in its slot then. */
+ * our memory, though its slot may still point to it: whether the child left by exec or in
+ * failure is noted there when the job ends or the pad is taken, whichever comes first. */
 #include "local.h"
 
 #include <stdlib.h>

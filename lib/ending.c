@@ -21,7 +21,6 @@ struct ending {
 	struct timer timer;
 	struct slot *slot; /* NULL: the leader is gone */
 	pid_t pid;
-	int pidfd;
 	bool zombie; /* the leader waits to be reaped by us */
 	bool group, session;
 	bool killed; /* the group got its SIGKILL */
@@ -84,8 +83,6 @@ static void finish(struct prong *p, struct ending *e)
 	pr_timer_cancel(&p->timers, &e->timer);
 	if (e->zombie)
 		pr_reap(e->pid);
-	if (e->pidfd >= 0)
-		close(e->pidfd);
 	if (e->slot)
 		e->slot->ending = NULL;
 	unlink_ending(p, e);
@@ -127,7 +124,7 @@ static void step(struct ending *e, int64_t now)
 
 static void fire(struct prong *p, struct timer *t)
 {
-	struct ending *e = (struct ending *)((char *)t - offsetof(struct ending, timer));
+	struct ending *e = container_of(t, struct ending, timer);
 	int64_t now = p->ops->now(p), look;
 	if (now >= e->step)
 		step(e, now);
@@ -162,7 +159,6 @@ static struct ending *ending_new(struct prong *p, struct slot *s)
 	e->timer.fire = fire;
 	e->at = e->seq;
 	e->pid = s->pid;
-	e->pidfd = -1;
 	e->group = !(spec->flags & PRONG_SAME_GROUP);
 	e->session = spec->flags & PRONG_NEW_SESSION;
 	return e;

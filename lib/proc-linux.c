@@ -5,8 +5,9 @@
  * Without VFORK it does so beside us ("apart"): a kernel's exec copies the arguments and
  * takes down an address space, and this process need not stand still meanwhile.  The kernel
  * says by a word in memory (CHILD_CLEARTID) when the child has left ours.
- * Where clone is refused (old kernels, emulators, valgrind: PRONG_SPAWN=fork) and for
- * functions, it is a fork and an error pipe. */
+ * Where clone is refused (old kernels, emulators), memory turns out not to be shared
+ * (valgrind), or PRONG_SPAWN=fork asks for it, and for functions, it is a fork and an error
+ * pipe. */
 #include "os.h"
 #include "proc.h"
 #include "raw.h"

@@ -3,7 +3,6 @@
  * An exit ends a job, an EOF ends a stream, and neither is inferred from the other. */
 #include "fds.h"
 #include "local.h"
-#include "fds.h"
 #include "os.h"
 
 #include <errno.h>
