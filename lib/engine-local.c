@@ -31,9 +31,10 @@ static int64_t wall(void)
 	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
 }
 
+/* Cannot fail: the clocks have had their room since the pool was opened. */
 static void tick_on(struct prong *p, struct timer *t, int ms)
 {
-	if (!t->pos)
+	if (t->at == PR_NEVER)
 		pr_timer_set(&p->timers, t, pr_now() + ms * PR_MS);
 }
 
@@ -425,8 +426,9 @@ static int exits_heard(struct prong *p, struct watch *w, struct fired *f)
 static void tick(struct prong *p, struct timer *t)
 {
 	look(pr_local(p));
+	pr_timer_set(&p->timers, t, PR_NEVER);
 	if (pr_local(p)->no_pidfd)
-		pr_timer_set(&p->timers, t, pr_now() + pr_exits_tick() * PR_MS);
+		tick_on(p, t, pr_exits_tick());
 }
 
 static int poll_exits(struct prong *p, struct fired *f)
@@ -485,6 +487,15 @@ static int hear_exits(struct prong *p)
 	return pr_ev_watch(p->ev, &pr_local(p)->exits, PRONG_READ);
 }
 
+static int clocks_open(struct prong *p)
+{
+	struct local *l = pr_local(p);
+	l->strays.fire = reap_strays;
+	l->tick.fire = tick;
+	int e = pr_timer_set(&p->timers, &l->strays, PR_NEVER);
+	return e ? e : pr_timer_set(&p->timers, &l->tick, PR_NEVER);
+}
+
 static int local_open(struct prong *p)
 {
 	struct local *l = calloc(1, sizeof *l);
@@ -495,9 +506,9 @@ static int local_open(struct prong *p)
 	l->exits.fd = -1;
 	l->null = pr_fd_mark(open("/dev/null", O_RDWR | O_CLOEXEC));
 	e = l->null < 0 ? -errno : 0;
-	l->strays.fire = reap_strays;
-	l->tick.fire = tick;
 	pr_vessels_open(&l->vessels, p->tmpdir);
+	if (e == 0)
+		e = clocks_open(p);
 	if (e == 0)
 		e = pr_ev_open(&p->ev);
 	if (e == 0)
@@ -533,6 +544,8 @@ static void local_close(struct prong *p)
 	/* The set first: a forked copy shares it, and must take nothing out of it. */
 	pr_ev_close(p->ev);
 	p->ev = NULL;
+	pr_timer_cancel(&p->timers, &l->strays);
+	pr_timer_cancel(&p->timers, &l->tick);
 	for (unsigned i = 0; i < p->nslots; i++) {
 		for (int k = 0; k < NSTREAMS; k++) {
 			pr_fd_close(&p->slots[i]->st[k].pipe.fd);
