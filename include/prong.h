@@ -22,9 +22,9 @@
  * Fork: in a child of the host every call on an inherited pool returns -EPERM.  Without a
  * pool (NULL) it is -EINVAL; calls that count return 0 in both cases.
  *
- * Functions in children.  stdio is flushed before the fork; where the host has threads, or
- * that cannot be told (musl), only stdout and stderr are, and what other streams hold unwritten
- * the child writes as well: fflush() them before.  In the child caught signals are
+ * Functions in children.  stdio is flushed before the fork (without glibc, a thread that
+ * waits for input from another FILE than stdin keeps that waiting; one that waits for stdin leaves
+ * only stdout and stderr flushed).  In the child caught signals are
  * default, the mask is the pool's, the library's own fds are closed, $PRONG_SEED is a number
  * of 10 digits that no other job of the pool has (from options.seed and the job's id), and
  * the end is fflush() and _exit(): the host's atexit handlers run once, in the host.

@@ -12,19 +12,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#ifdef __GLIBC__
+#include <stdio_ext.h>
+#endif
 #include <sys/resource.h>
 #include <stdint.h>
 #include <unistd.h>
-
-#if defined(__has_include)
-#if __has_include(<sys/single_threaded.h>)
-#include <sys/single_threaded.h>
-#define ONE_THREAD __libc_single_threaded
-#endif
-#endif
-#ifndef ONE_THREAD
-#define ONE_THREAD false /* it cannot be told */
-#endif
 
 extern char **environ;
 
@@ -195,13 +188,46 @@ static void child_forked(struct plan *pl, int err_fd)
 
 /* ---- functions ---- */
 
-/* Or the child prints our buffers again.  A thread that waits for input holds the lock of its
- * stream, and fflush(NULL) would wait for that thread: where there may be others, only the two
- * streams that are not read. */
+/* fflush(NULL) waits for each stream's lock, which a thread that waits for input has, and writes
+ * to pages that a fork has made read-only.  glibc exports its list of streams, since 2.2 and in no
+ * header: those that hold output are flushed. */
+#ifdef __GLIBC__
+FILE *_IO_iter_begin(void) __attribute__((weak));
+FILE *_IO_iter_end(void) __attribute__((weak));
+FILE *_IO_iter_next(FILE *) __attribute__((weak));
+void _IO_list_lock(void) __attribute__((weak));
+void _IO_list_unlock(void) __attribute__((weak));
+extern char __libc_single_threaded __attribute__((weak));
+
+static bool flush_pending(void)
+{
+	if (!_IO_iter_begin || !_IO_iter_end || !_IO_iter_next || !_IO_list_lock || !_IO_list_unlock)
+		return false;
+	bool alone = &__libc_single_threaded && __libc_single_threaded;
+	if (!alone)
+		_IO_list_lock();
+	for (FILE *f = _IO_iter_begin(); f != _IO_iter_end(); f = _IO_iter_next(f))
+		if (__fpending(f))
+			fflush(f);
+	if (!alone)
+		_IO_list_unlock();
+	return true;
+}
+#else
+static bool flush_pending(void)
+{
+	return false;
+}
+#endif
+
+/* Or the child prints our buffers again.  Elsewhere only a thread that reads stdin is expected. */
 static void flush_all(void)
 {
-	if (ONE_THREAD) {
+	if (flush_pending())
+		return;
+	if (ftrylockfile(stdin) == 0) {
 		fflush(NULL);
+		funlockfile(stdin);
 	} else {
 		fflush(stdout);
 		fflush(stderr);
@@ -238,7 +264,8 @@ static void child_function(struct plan *pl, pid_t host)
 	if (!pl->fn)
 		return;
 	int status = pl->fn(pl->arg, pl->result_fd);
-	fflush(NULL);
+	if (!flush_pending())
+		fflush(NULL);
 	_exit(status);
 }
 
