@@ -609,9 +609,14 @@ static void host_with_a_thread_that_reads(void **state)
 	dup2(keep, 0);
 	close(keep);
 	FILE *f = fdopen(fd[0], "r");
+	FILE *log = tmpfile(); /* what it holds is written once, by us */
+	assert_true(log && fputs("once", log) > 0);
 	run_beside_a_reader(f, fd[1]);
 	fclose(f);
 	close(fd[1]);
+	fflush(log);
+	assert_int_equal(lseek(fileno(log), 0, SEEK_END), 4);
+	fclose(log);
 }
 
 int main(int argc, char **argv)
