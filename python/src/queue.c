@@ -135,13 +135,15 @@ static void finish_out(struct worker *w)
 	w->out = NULL;
 }
 
-/* A big one that is all in the ring, not begun: its header.  NULL: not so. */
+/* The header of a big one that its worker has not come to, though it may have to pass revoked
+ * ones before.  NULL: it has begun to take it. */
 static struct header *untouched(const struct worker *w)
 {
-	uint64_t at = atomic_load_explicit(&w->req.pos->tail, memory_order_acquire);
-	if (!w->out || at + sizeof w->out->h + padded(w->out->h.len) != w->stream_end)
+	if (!w->out)
 		return NULL;
-	return (void *)ring_at(&w->req, at);
+	uint64_t start = w->stream_end - sizeof w->out->h - padded(w->out->h.len);
+	uint64_t tail = atomic_load_explicit(&w->req.pos->tail, memory_order_acquire);
+	return tail <= start ? (void *)ring_at(&w->req, start) : NULL;
 }
 
 /* Pours; true when the worker has all of it. */
@@ -278,6 +280,8 @@ void worker_requeue(struct worker *w)
 		w->given--;
 		return;
 	}
+	if (big && atomic_load(&big->state) == REQ_REVOKED)
+		finish_out(w); /* nobody waits for it */
 	while (!w->out && at >= w->stream_end && at < w->asked) {
 		struct header *h = (void *)ring_at(&w->req, at);
 		at += sizeof *h + padded(h->len);

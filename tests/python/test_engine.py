@@ -76,6 +76,20 @@ def test_a_big_argument_outlives_a_worker_that_has_not_begun(tmp_path, size):
         assert second.result(timeout=30) == 7
 
 
+def test_a_big_argument_behind_a_cancelled_call_outlives_its_worker(tmp_path):
+    with prong.Executor(1, initializer=close_at_once, initargs=(str(tmp_path / "f"),)) as ex:
+        small = ex.submit(int, "7")
+        assert small.cancel()
+        assert ex.submit(len, b"x" * BIG).result(timeout=30) == BIG
+
+
+def test_a_big_argument_that_was_taken_back_is_no_task_that_died(tmp_path):
+    with prong.Executor(1, initializer=close_at_once, initargs=(str(tmp_path / "f"),)) as ex:
+        assert ex.submit(len, b"x" * BIG).cancel()
+        assert ex.submit(int, "7").result(timeout=30) == 7
+        assert ex._pool.eng.done == 1
+
+
 def test_big_arguments_and_workers_that_are_renewed():
     def grow(b, keep=[]):
         keep.append(bytearray(b"x") * (10 << 20))
