@@ -360,13 +360,13 @@ int inflow_begin(struct inflow *f, const struct header *h)
 	*f = (struct inflow){ .h = *h, .active = true };
 	f->objs = PyMem_Calloc((size_t)h->nbuf + 1, sizeof *f->objs);
 	f->lens = PyMem_Calloc((size_t)h->nbuf + 1, sizeof *f->lens);
-	if (!f->objs || !f->lens) {
-		PyErr_NoMemory();
-		inflow_drop(f);
-		return -1;
-	}
 	f->part = h->tag == TAG_PICKLE ? 0 : 1;
-	return begin_part(f);
+	if (!f->objs || !f->lens)
+		PyErr_NoMemory();
+	else if (begin_part(f) == 0)
+		return 0;
+	inflow_drop(f);
+	return -1;
 }
 
 static bool inflow_complete(const struct inflow *f)
