@@ -1,4 +1,4 @@
-/* collect.c - what comes from workers: replies, output, deaths; and from commands. */
+/* collect.c - what comes from workers: replies, output, deaths. */
 #include "engine.h"
 
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static int emit(PyObject *events, PyObject *event)
+int event_add(PyObject *events, PyObject *event)
 {
 	int r = event ? PyList_Append(events, event) : -1;
 	Py_XDECREF(event);
@@ -59,7 +59,7 @@ static int reply(struct engine *e, const struct header *h, PyObject *obj, PyObje
 	if (kind == EV_RESULT && sink && h->id < (uint64_t)PyList_Size(sink))
 		return PyList_SetItem(sink, (Py_ssize_t)h->id, obj);
 	PyObject *exc = interrupted ? Py_NewRef(obj) : NULL;
-	int r = emit(events, Py_BuildValue("(iKN)", kind, (unsigned long long)h->id, obj));
+	int r = event_add(events, Py_BuildValue("(iKN)", kind, (unsigned long long)h->id, obj));
 	if (exc && r == 0)
 		PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
 	Py_XDECREF(exc);
@@ -170,7 +170,7 @@ static int drain(struct worker *w, PyObject *events, PyObject *sink)
 
 /* ---- deaths ---- */
 
-static PyObject *certificate(const struct prong_result *r, const struct worker *w)
+PyObject *certificate(const struct prong_result *r, const struct worker *w)
 {
 	const struct rusage *u = &r->usage;
 	return Py_BuildValue("(iiiiiLLddly#iii)", r->how, r->status, r->sent, r->core, (int)r->pid,
@@ -260,115 +260,13 @@ static int bury(struct engine *e, struct worker *w, const struct prong_result *r
 	bool peace = !died && !w->ended && r->how == PRONG_EXITED && r->status == 0;
 	if (bad == 0 && died && first_time(e, id)) {
 		e->done++;
-		bad = emit(events, Py_BuildValue("(iKO)", EV_DIED, (unsigned long long)id, cert));
+		bad = event_add(events, Py_BuildValue("(iKO)", EV_DIED, (unsigned long long)id, cert));
 	} else if (bad == 0 && !died) {
-		bad = emit(events, Py_BuildValue("(iOO)", peace || w->ended ? EV_ENDED : EV_DIED,
+		bad = event_add(events, Py_BuildValue("(iOO)", peace || w->ended ? EV_ENDED : EV_DIED,
 		                                 Py_None, cert));
 	}
 	Py_XDECREF(cert);
 	return bad;
-}
-
-/* ---- commands ---- */
-
-static PyObject *read_captured(const struct prong_captured *c)
-{
-	if (c->fd < 0)
-		return Py_NewRef(Py_None);
-	PyObject *b = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)c->len);
-	char *p = b ? PyBytes_AsString(b) : NULL;
-	for (int64_t got = 0; b && got < c->len;) {
-		ssize_t n = pread(c->fd, p + got, (size_t)(c->len - got), got);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			Py_DECREF(b);
-			return n ? PyErr_SetFromErrno(PyExc_OSError)
-			         : PyBytes_FromStringAndSize(NULL, 0);
-		}
-		got += n;
-	}
-	return b;
-}
-
-static int command_done(struct engine *e, const struct prong_event *ev, PyObject *events)
-{
-	uint64_t id = (uint64_t)(uintptr_t)ev->tag - 1;
-	e->ncommands--;
-	PyObject *out = read_captured(&ev->result->out);
-	PyObject *err = out ? read_captured(&ev->result->err) : NULL;
-	PyObject *cert = err ? certificate(ev->result, NULL) : NULL;
-	int r = !cert ? -1
-	              : emit(events, Py_BuildValue("(iKOOOI)", EV_COMMAND, (unsigned long long)id,
-	                                           cert, out, err, ev->result->attempt));
-	Py_XDECREF(out);
-	Py_XDECREF(err);
-	Py_XDECREF(cert);
-	return r;
-}
-
-static char **words(PyObject *seq) /* of bytes; NULL: exception; the strings stay seq's */
-{
-	Py_ssize_t n = PyList_Size(seq);
-	char **v = n < 0 ? NULL : PyMem_Calloc((size_t)n + 1, sizeof *v);
-	for (Py_ssize_t i = 0; v && i < n; i++) {
-		if (PyBytes_AsStringAndSize(PyList_GetItem(seq, i), &v[i], NULL) != 0) {
-			PyMem_Free(v);
-			return NULL;
-		}
-	}
-	return v;
-}
-
-/* command(id, argv, env, cwd, out, err, timeout_ms, tries, stdin, backoff_ms, sweep) */
-PyObject *engine_command(PyObject *self, PyObject *args, PyObject *kw)
-{
-	static char *names[] = { "id", "argv", "env", "cwd", "out", "err", "timeout_ms", "tries",
-		                 "stdin", "backoff_ms", "out_fd", "err_fd", "termseq", NULL };
-	struct engine *e = (struct engine *)self;
-	unsigned long long id;
-	PyObject *argv, *env = Py_None;
-	const char *cwd = NULL, *termseq = NULL;
-	int out = PRONG_FILE, err = PRONG_FILE, in = -1, out_fd = -1, err_fd = -1;
-	unsigned tries = 1;
-	long long timeout = 0, backoff = 0;
-	if (!PyArg_ParseTupleAndKeywords(args, kw, "KO!|OziiLIiLiiz", names, &id, &PyList_Type,
-	                                 &argv, &env, &cwd, &out, &err, &timeout, &tries, &in,
-	                                 &backoff, &out_fd, &err_fd, &termseq) ||
-	    engine_check(e) != 0)
-		return NULL;
-	char **av = words(argv), **ev = env != Py_None && av ? words(env) : NULL;
-	int64_t r = -ENOMEM;
-	if (av && (ev || env == Py_None) && engine_enter(e) == 0) {
-		struct prong_stdio stdin_is = { .how = in >= 0 ? PRONG_FD : PRONG_NULL, .fd = in };
-		r = prong_submit(e->pool, PRONG_SPEC(.argv = av, .env = ev, .cwd = cwd,
-			.in = stdin_is, .out = { .how = out, .fd = out_fd },
-			.err = { .how = err, .fd = err_fd }, .timeout_ms = timeout,
-			.tries = tries, .backoff_ms = backoff, .flags = PRONG_NEW_SESSION,
-			.termseq = termseq, .tag = (void *)(uintptr_t)(id + 1)));
-		engine_leave(e);
-	}
-	PyMem_Free(av);
-	PyMem_Free(ev);
-	if (PyErr_Occurred())
-		return NULL;
-	if (r < 0) {
-		engine_oserror((int)r);
-		return NULL;
-	}
-	e->ncommands++;
-	return PyLong_FromLongLong(r);
-}
-
-PyObject *engine_stop(PyObject *self, PyObject *arg)
-{
-	struct engine *e = (struct engine *)self;
-	long long job = PyLong_AsLongLong(arg);
-	if (PyErr_Occurred() || engine_check(e) != 0 || engine_enter(e) != 0)
-		return NULL;
-	int r = prong_stop(e->pool, job);
-	engine_leave(e);
-	return PyBool_FromLong(r == 0);
 }
 
 /* ---- events of the pool ---- */
@@ -443,81 +341,6 @@ static int look_at_pool(struct engine *e, PyObject *events, PyObject *sink)
 	return r == 0 || r == 1 || r == -ECHILD ? 0 : engine_oserror(r);
 }
 
-/* ---- killing ---- */
-
-void engine_kill_due(struct engine *e)
-{
-	for (unsigned i = 0; e->pool && i < e->nworkers; i++) {
-		struct worker *w = &e->workers[i];
-		if (!w->kill_due || !w->job)
-			continue;
-		if (w->pid > 0)
-			sweep_worker(w->pid);
-		w->kill_due = prong_signal(e->pool, w->job, SIGKILL) != 0;
-	}
-}
-
-static bool kill_task(struct engine *e, struct worker *w, uint64_t id, int reason)
-{
-	uint64_t busy = id * 4 + TASK_BUSY;
-	if (!atomic_compare_exchange_strong(&w->ctl->task, &busy, id * 4 + TASK_KILLED))
-		return false;
-	w->reason = reason;
-	w->kill_due = true;
-	if (!e->in_pool)
-		engine_kill_due(e);
-	return true;
-}
-
-static void kill_overdue(struct engine *e)
-{
-	if (e->timeout <= 0)
-		return;
-	int64_t limit = (int64_t)(e->timeout * 1e9), now = now_ns();
-	for (unsigned i = 0; i < e->nworkers; i++) {
-		struct worker *w = &e->workers[i];
-		if (!w->job || !w->ctl || w->reason)
-			continue;
-		uint64_t task = atomic_load(&w->ctl->task);
-		int64_t since = atomic_load(&w->ctl->since);
-		if ((task & 3) == TASK_BUSY && now - since >= limit &&
-		    atomic_load(&w->ctl->task) == task)
-			kill_task(e, w, task / 4, KILL_TIMEOUT);
-	}
-}
-
-PyObject *engine_kill(PyObject *self, PyObject *args)
-{
-	struct engine *e = (struct engine *)self;
-	unsigned long long id;
-	int reason = KILL_CANCEL;
-	bool done = false;
-	if (!PyArg_ParseTuple(args, "K|i", &id, &reason) || engine_check(e) != 0)
-		return NULL;
-	for (unsigned i = 0; !done && i < e->nworkers; i++)
-		if (e->workers[i].job && e->workers[i].ctl && !e->workers[i].reason)
-			done = kill_task(e, &e->workers[i], id, reason);
-	return PyBool_FromLong(done);
-}
-
-static bool worker_runs(const struct worker *w, uint64_t id)
-{
-	return w->job && w->ctl && atomic_load(&w->ctl->task) == id * 4 + TASK_BUSY &&
-	       w->last_reply != id + 1;
-}
-
-PyObject *engine_running(PyObject *self, PyObject *arg)
-{
-	struct engine *e = (struct engine *)self;
-	uint64_t id = PyLong_AsUnsignedLongLong(arg);
-	if (PyErr_Occurred() || engine_check(e) != 0)
-		return NULL;
-	for (unsigned i = 0; i < e->nworkers; i++)
-		if (worker_runs(&e->workers[i], id))
-			Py_RETURN_TRUE;
-	Py_RETURN_FALSE;
-}
-
 PyObject *engine_wake(PyObject *self, PyObject *no)
 {
 	struct engine *e = (struct engine *)self;
@@ -538,7 +361,7 @@ PyObject *engine_pids(PyObject *self, PyObject *no)
 	(void)no;
 	for (unsigned i = 0; list && i < e->nworkers; i++)
 		if (e->workers[i].job && e->workers[i].pid &&
-		    emit(list, PyLong_FromLong(e->workers[i].pid)) != 0)
+		    event_add(list, PyLong_FromLong(e->workers[i].pid)) != 0)
 			Py_CLEAR(list);
 	return list;
 }

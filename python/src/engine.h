@@ -175,21 +175,40 @@ PyObject *engine_limit(PyObject *self, PyObject *n);
 PyObject *engine_work(PyObject *self, PyObject *no);
 PyObject *engine_quit(PyObject *self, PyObject *no);
 
+/* ---- start.c ---- */
+pid_t fork_python(void *no); /* libprong's options.fork */
+void *shared(size_t n);      /* memory that children share; NULL: errno */
+PyObject *engine_start(PyObject *self, PyObject *n);
+PyObject *engine_fork_task(PyObject *self, PyObject *args);
+
+/* ---- sleep.c ---- */
+PyObject *engine_spin(PyObject *self, PyObject *us);
+PyObject *engine_poll(PyObject *self, PyObject *args);
+PyObject *engine_take(PyObject *self, PyObject *no);
+
+/* ---- kill.c ---- */
+void kill_overdue(struct engine *e);
+void engine_kill_due(struct engine *e); /* what could not be killed at once */
+PyObject *engine_kill(PyObject *self, PyObject *args);
+PyObject *engine_running(PyObject *self, PyObject *id);
+
+/* ---- command.c ---- */
+int command_done(struct engine *e, const struct prong_event *ev, PyObject *events);
+PyObject *engine_command(PyObject *self, PyObject *args, PyObject *kw);
+PyObject *engine_stop(PyObject *self, PyObject *id);
+
 /* ---- future.c ---- */
 int future_finish(struct engine *e, uint64_t id, PyObject *result); /* 1: done; 0: not plain */
 void future_trash(struct engine *e); /* free what the last ones left, when not busy */
 PyObject *mod_equip(PyObject *m, PyObject *args);
 
 /* ---- collect.c ---- */
+int event_add(PyObject *events, PyObject *event); /* takes the event; NULL: an exception is set */
+PyObject *certificate(const struct prong_result *r, const struct worker *w);
 int engine_turn(struct engine *e, PyObject *events, PyObject *sink); /* -1: exception */
 int engine_drain(struct engine *e, PyObject *events); /* replies only */
 void engine_shut(struct engine *e); /* engine.c */
 bool engine_busy(const struct engine *e); /* anything that may bring an event */
-void engine_kill_due(struct engine *e); /* what could not be killed at once */
-PyObject *engine_kill(PyObject *self, PyObject *args);
-PyObject *engine_running(PyObject *self, PyObject *id);
-PyObject *engine_command(PyObject *self, PyObject *args, PyObject *kw);
-PyObject *engine_stop(PyObject *self, PyObject *id);
 PyObject *engine_wake(PyObject *self, PyObject *no);
 PyObject *engine_pids(PyObject *self, PyObject *no);
 extern PyMemberDef engine_members[];
