@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections import deque
@@ -21,6 +22,7 @@ from ._worker import Entry
 
 _running: dict[int, Child] = {}
 _started: deque[Child] = deque(maxlen=100_000)  # since wait_all()
+_reaping = threading.Lock()  # two threads may wait for the same child
 
 
 class Child:
@@ -55,6 +57,8 @@ class Child:
         if pid == 0:
             self.in_child = True
             self.pid = os.getpid()
+            global _reaping
+            _reaping = threading.Lock()  # another thread may have held it
             _running.clear()
             _started.clear()
             Entry(None)(0)
@@ -105,6 +109,11 @@ class Child:
             self._sent = sig
 
     def _reap(self) -> None:
+        with _reaping:
+            if self._end is None:
+                self._reap_once()
+
+    def _reap_once(self) -> None:
         end = time.time()
         raw: tuple[Any, ...]
         try:

@@ -185,3 +185,24 @@ def test_start_forks_at_once():
         assert {ex.submit(os.getpid).result() for _ in range(20)} <= pids
     with prong.Executor(2).start():
         pass
+
+
+def test_two_threads_wait_for_the_same_child():
+    wrong = []
+
+    def wait(child):
+        try:
+            assert child.wait().how == "exited"
+        except BaseException as e:
+            wrong.append(e)
+
+    for _ in range(20):
+        with prong.fork() as child:
+            if child:
+                time.sleep(0.02)
+        threads = [threading.Thread(target=wait, args=(child,)) for _ in range(2)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+    assert wrong == []
