@@ -191,13 +191,13 @@ class Pool:
         callback: Callable[[Any], object] | None,
         error_callback: Callable[[BaseException], object] | None,
     ) -> AsyncResult:
-        self._check()
+        self._check(1 if chunksize is None else chunksize)
         items = list(iterable)
         if chunksize is None:
             chunksize = -(-len(items) // (self._processes * 4)) or 1
         futures = [
             self._executor.submit(_call_each, func, star, items[i : i + chunksize])
-            for i in range(0, len(items), max(1, chunksize))
+            for i in range(0, len(items), chunksize)
         ]
         return AsyncResult(futures, lambda lists: [x for v in lists for x in v], callback, error_callback)
 

@@ -127,3 +127,10 @@ def test_bad_arguments():
         Pool(0)
     with pytest.raises(ValueError, match="fork"):
         Pool(1, context="spawn")
+
+
+def test_map_in_chunks_of_nothing():
+    with Pool(1) as pool:
+        for size in (0, -2):
+            with pytest.raises(ValueError, match="Chunksize"):
+                pool.map(abs, range(5), chunksize=size)
