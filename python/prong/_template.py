@@ -43,7 +43,8 @@ class Template:
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def close(self) -> None:
-        """End it.  Workers it has forked run on; later ones are forked by this process."""
+        """End it.  Workers it has forked run on; pools opened later fork their own, and those that
+        were opened with it can start no more."""
         global _current
         if _current is self:
             _current = None
