@@ -7,9 +7,15 @@
 
 enum {
 	TASK_HEAD = (offsetof(struct job, seed) + 15) / 16 * 16,
-	TASK_BLOCK = 256, /* of one with a payload that is not longer than this allows */
-	SPARE_MAX = 1024
+	OWN_BLOCK = 0, /* too long to be kept for reuse */
+	TASK_BLOCK,    /* of a task, with a payload that is not longer than this allows */
+	JOB_BLOCK
 };
+
+static const struct {
+	size_t size;
+	unsigned keep; /* so many, at most */
+} blocks[] = { [TASK_BLOCK] = { 256, 1024 }, [JOB_BLOCK] = { 768, 64 } };
 
 /* Two passes over the same code: with at == NULL it only measures. */
 struct packer {
@@ -168,17 +174,20 @@ static void take_terms(struct job *j, const struct prong_spec *s)
 	j->tries = s->tries ? s->tries : 1;
 }
 
-static struct job *task_block(struct prong *p, size_t size)
+/* malloc() and free() take a tenth of a task's time, and write pages of their own after a fork. */
+static struct job *new_block(struct prong *p, size_t size, unsigned char block)
 {
-	struct job *j = p->spare;
-	if (size > TASK_BLOCK)
-		return malloc(size);
+	bool own = size > blocks[block].size;
+	struct spare *spare = &p->spare[block - 1];
+	struct job *j = own ? NULL : spare->head;
 	if (j) {
-		p->spare = j->next;
-		p->nspare--;
-		return j;
+		spare->head = j->next;
+		spare->n--;
+	} else if (!(j = malloc(own ? size : blocks[block].size))) {
+		return NULL;
 	}
-	return malloc(TASK_BLOCK);
+	j->block = own ? OWN_BLOCK : block;
+	return j;
 }
 
 /* Nothing to pack but its bytes. */
@@ -186,7 +195,7 @@ static int task_new(struct prong *p, struct job **out, const struct prong_spec *
 {
 	bool copy = spec->task_len && !(spec->flags & PRONG_BORROW);
 	size_t size = TASK_HEAD + (copy ? spec->task_len : 0);
-	struct job *j = task_block(p, size);
+	struct job *j = new_block(p, size, TASK_BLOCK);
 	if (!j)
 		return -ENOMEM;
 	take_terms(j, spec);
@@ -194,7 +203,6 @@ static int task_new(struct prong *p, struct job **out, const struct prong_spec *
 	j->state = JOB_WAITING;
 	j->worker = true;
 	j->here = false;
-	j->pooled = size <= TASK_BLOCK;
 	j->slot = NULL;
 	j->rest.pos = 0;
 	if (copy)
@@ -205,20 +213,23 @@ static int task_new(struct prong *p, struct job **out, const struct prong_spec *
 
 void pr_job_free(struct prong *p, struct job *j)
 {
-	if (j && j->pooled && p->nspare < SPARE_MAX) {
-		j->next = p->spare;
-		p->spare = j;
-		p->nspare++;
-	} else {
+	struct spare *spare = j && j->block ? &p->spare[j->block - 1] : NULL;
+	if (!spare || spare->n == blocks[j->block].keep) {
 		free(j);
+		return;
 	}
+	j->next = spare->head;
+	spare->head = j;
+	spare->n++;
 }
 
 void pr_jobs_trim(struct prong *p)
 {
-	for (struct job *j; (j = p->spare); free(j))
-		p->spare = j->next;
-	p->nspare = 0;
+	for (unsigned i = 0; i < countof(p->spare); i++) {
+		for (struct job *j; (j = p->spare[i].head); free(j))
+			p->spare[i].head = j->next;
+		p->spare[i].n = 0;
+	}
 }
 
 static bool plain_task(const struct prong_spec *s)
@@ -241,10 +252,10 @@ int pr_job_new(struct prong *p, struct job **out, const struct prong_spec *spec,
 	struct prong_spec measured = s;
 	struct packer k = { .size = sizeof(struct job) };
 	pack_spec(&k, &measured);
-	struct job *j = malloc(k.size);
+	struct job *j = new_block(p, k.size, JOB_BLOCK);
 	if (!j)
 		return -ENOMEM;
-	*j = (struct job){ .spec = s, .worker = is_worker(&s) };
+	*j = (struct job){ .spec = s, .worker = is_worker(&s), .block = j->block };
 	k.at = (char *)j;
 	k.size = sizeof *j;
 	pack_spec(&k, &j->spec);

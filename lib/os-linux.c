@@ -127,7 +127,9 @@ int pr_unshared(int fd)
 /* glibc's sigprocmask would leave its two own signals open. */
 void pr_sigmask(const sigset_t *set, sigset_t *old)
 {
-	syscall(SYS_rt_sigprocmask, SIG_SETMASK, set, old, KERNEL_NSIG_BYTES);
+	(void)PR_CALL(rt_sigprocmask,
+	              syscall(SYS_rt_sigprocmask, SIG_SETMASK, set, old, KERNEL_NSIG_BYTES),
+	              SIG_SETMASK, set, old, KERNEL_NSIG_BYTES);
 }
 
 void pr_close_on_exec_from(int first)

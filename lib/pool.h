@@ -51,7 +51,7 @@ struct job {
 	enum job_state state;
 	bool worker;   /* for a standing worker */
 	bool here;     /* it failed to start on a pad: the next try is waited for */
-	bool pooled;   /* to be used again */
+	unsigned char block; /* its size, for reuse: of job.c */
 	struct slot *slot; /* RUNNING, STOPPING */
 	struct timer rest; /* RESTING: until then */
 	uint64_t seed;
@@ -198,8 +198,10 @@ struct prong {
 	bool hungry;       /* the queue, or room for its tasks, has grown */
 	unsigned turns;
 	size_t enough;     /* a queue of this length makes it hungry */
-	struct job *spare; /* blocks of tasks, for reuse */
-	unsigned nspare;
+	struct spare { /* blocks for reuse: of tasks, and of other jobs */
+		struct job *head;
+		unsigned n;
+	} spare[2];
 	char *reply;       /* of a function with .work in a fresh fork */
 	bool no_results;   /* prong_map()'s: functions get no file for one */
 	struct ev *ev; /* NULL: an engine that sleeps on nothing (the tests') */

@@ -81,16 +81,17 @@ static long aside(int fd)
 /* Nobody is placed on what another still has to come from. */
 static int set_stdio(struct plan *pl)
 {
-	const int step[] = { PRONG_STEP_STDIN, PRONG_STEP_STDOUT, PRONG_STEP_STDERR };
+	_Static_assert(PRONG_STEP_STDOUT == PRONG_STEP_STDIN + 1 &&
+	               PRONG_STEP_STDERR == PRONG_STEP_STDIN + 2, "a table would be a page to fault in");
 	long from[] = { pl->in, pl->out, pl->merge ? -1 : pl->err };
 	bool moved[3];
 	for (int i = 0; i < 3; i++) {
 		moved[i] = pr_misplaced((int)from[i], i);
-		if (moved[i] && took(pl, step[i], from[i] = aside((int)from[i])))
+		if (moved[i] && took(pl, PRONG_STEP_STDIN + i, from[i] = aside((int)from[i])))
 			return -1;
 	}
 	for (int i = 0; i < 3; i++) {
-		if (took(pl, step[i], place_fd((int)from[i], i)))
+		if (took(pl, PRONG_STEP_STDIN + i, place_fd((int)from[i], i)))
 			return -1;
 		if (moved[i])
 			(void)PR_CALL(close, close((int)from[i]), from[i], 0, 0, 0);
