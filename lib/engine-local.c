@@ -172,8 +172,8 @@ static bool check_exit(struct prong *p, struct slot *s)
 	if (s->exited || !pr_peek(s->pid, s->exit.fd, s->ending || sweep, &s->result))
 		return false;
 	s->exited = true;
-	if (s->exit.fd < 0)
-		l->no_pidfd--;
+	if (s->exit.fd < 0 && --l->no_pidfd == 0)
+		pr_timer_set(&p->timers, &l->tick, PR_NEVER); /* or it wakes an idle host */
 	pr_ev_end(p->ev, &s->exit);
 	if (s->ending)
 		pr_ending_leader_gone(p, s);
