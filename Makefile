@@ -51,7 +51,7 @@ tsan:
 
 valgrind: all posix
 	tools/valgrind.sh $(BUILD) misuse pool watch sigchld virtual engines worker functions \
-	  joblog progress sink target
+	  joblog progress sink starts target
 	tools/valgrind.sh build-posix misuse pool watch sigchld functions
 
 # Other systems' ways: libprong of POSIX calls; everything static, by musl and by glibc.
