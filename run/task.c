@@ -268,7 +268,8 @@ static char *slot_entry(struct builder *b, size_t i, const struct task *t)
 static void build_env(struct builder *b, const struct task *t, char **env)
 {
 	size_t n = 0;
-	env[n] = env_entry(b, n, "%s.%llu", b->host->mark, t->seq), n++;
+	/* Of each try its own: what is left of one is killed while the next runs. */
+	env[n] = env_entry(b, n, "%s.%llu", b->host->mark, ++b->starts), n++;
 	env[n] = env_entry(b, n, "PARALLEL_SEQ=%llu", NULL, t->seq), n++;
 	env[n] = env_entry(b, n, "PARALLEL_JOBSLOT=%llu", NULL, t->slot), n++;
 	env[n] = b->env[n].s ? b->env[n].s /* the same for every job */

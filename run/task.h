@@ -46,6 +46,7 @@ void task_del(struct task_list *l, struct task *t);
 
 /* Everything that turns a task into a spec; scratch buffers are reused job after job. */
 struct builder {
+	unsigned long long starts; /* tries of jobs so far */
 	const struct config *cfg;
 	const struct host *host;
 	struct template *command, *tag, *dir, *filter;

@@ -349,3 +349,11 @@ def test_an_unfinished_line_of_a_try_is_a_line(more):
 def test_a_dry_run_makes_no_directory():
     assert out("--dry-run", "--tag", "--wd", "new", "echo", ":::", "1") == b"1\techo 1\n"
     assert not os.path.exists("new")
+
+
+def test_the_end_of_a_try_does_not_hit_the_next():
+    """What ignores SIGTERM is being ended yet while the next try runs."""
+    prong("-j1", "--joblog", "log", "--retries", "2", "--timeout", "1",
+          "(trap '' TERM; exec sleep 300) & sleep 300", ":::", "1")
+    row = pathlib.Path("log").read_text().splitlines()[-1].split("\t")
+    assert row[6:8] == ["-1", "15"]  # its own timeout, not 0 and 15
