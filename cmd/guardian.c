@@ -71,13 +71,13 @@ static void runner_ended(const struct watch *w, int status)
 	_exit(WEXITSTATUS(status));
 }
 
+/* One question for all, the adopted too: of two, the second may get the runner's end. */
 static void check_runner(const struct watch *w)
 {
 	int status;
-	if (waitpid(w->runner, &status, WNOHANG) == w->runner)
-		runner_ended(w, status);
-	while (waitpid(-1, &status, WNOHANG | __WALL) > 0) /* adopted after the runner's end */
-		;
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0;)
+		if (pid == w->runner)
+			runner_ended(w, status);
 }
 
 /* The runner says 'S': it has stopped its jobs, now we stop, as the shell expects. */

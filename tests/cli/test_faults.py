@@ -49,3 +49,14 @@ def test_kth_call_fails(prong, calls, error, tmp_path):
         assert whole or r.returncode != 0, (calls, error, k, r)
         assert whole or r.stderr, (calls, error, k, r)
         assert b"Traceback" not in r.stderr and not re.search(r"SIGSEGV|SIGABRT", text)
+
+
+@pytest.mark.skipif(not works(), reason="strace cannot trace here")
+def test_a_runner_that_ends_while_the_guardian_looks(prong):
+    """The guardian is slow in its first look, and the runner waits for nothing."""
+    r = subprocess.run(
+        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=wait4:delay_exit=300000:when=1",
+         prong, "--dry-run", "echo", ":::", "1"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
+        env=dict(os.environ, ASAN_OPTIONS="detect_leaks=0"))
+    assert r.stdout == b"echo 1\n" and r.returncode == 0, r
