@@ -309,9 +309,10 @@ class _State:
                 return
             try:
                 self._event(ev)
-            except BaseException as e:
-                if not isinstance(e, Exception):
-                    self.ready.appendleft(ev)  # Ctrl-C: a future must not go without its end
+            except Exception as e:
+                self._break(e)
+            except BaseException:
+                self.ready.appendleft(ev)  # Ctrl-C: a future must not go without its end
                 raise
 
     def _event(self, ev: tuple[Any, ...]) -> None:

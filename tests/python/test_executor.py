@@ -4,6 +4,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 import prong
 
 
@@ -120,11 +122,12 @@ with prong.Executor(1) as ex:
     assert (code, out, err) == (0, "TaskError 1\n", "")
 
 
-def test_the_executors_thread_fails(monkeypatch):
-    """No future waits for it then."""
-    assert "future has its end" in program("""
-import prong, prong._executor as x, threading
-threading.excepthook = lambda args: None
+@pytest.mark.parametrize("spins", [0, 200_000])
+def test_handing_out_a_result_fails(spins):
+    """In the executor's thread, or in one that waits spinning: no future waits for ever."""
+    assert "future has its end BrokenProcessPool" in program("""
+import prong, prong._executor as x
+x.SPIN_US = %d
 with prong.Executor(1) as ex:
     ex.submit(abs, -1).result()
     def fail(*args):
@@ -135,4 +138,4 @@ with prong.Executor(1) as ex:
         f.result(timeout=30)
     except Exception as e:
         print("future has its end", type(e).__name__)
-""")[1]
+""" % spins)[1]
