@@ -188,7 +188,8 @@ struct prong_spec {
 	int tty_fd;           /* for PRONG_FOREGROUND */
 	int64_t timeout_ms;   /* from its start; 0: none */
 	int64_t backoff_ms;   /* pause before another try */
-	unsigned tries;       /* how often to run it until it succeeds; 0 means 1 */
+	unsigned tries;       /* how often to run it until it succeeds; 0 means 1.  With a mark, the
+	                         next try waits until nothing of the last one is left */
 	const char *termseq;  /* NULL: the pool's */
 	void *tag;            /* the caller's; comes back in every event */
 	int (*work)(struct prong_task *task); /* a function with payload and result bytes; what

@@ -228,3 +228,11 @@ bool pr_ending_owns(const struct prong *p, pid_t pid)
 			return true;
 	return false;
 }
+
+bool pr_ending_marked(const struct prong *p, const char *mark)
+{
+	for (const struct ending *e = p->endings; e; e = e->next)
+		if (e->mark && strcmp(e->mark, mark) == 0)
+			return true;
+	return false;
+}

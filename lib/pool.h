@@ -249,6 +249,7 @@ int pr_ending_of_rest(struct prong *p, struct slot *s); /* the leader is a zombi
 bool pr_ending_leader_gone(struct prong *p, struct slot *s); /* true: it keeps the zombie */
 void pr_endings_kill(struct prong *p); /* SIGKILL what is left, reap, free: for close */
 bool pr_ending_owns(const struct prong *p, pid_t pid);
+bool pr_ending_marked(const struct prong *p, const char *mark); /* does one hunt for it? */
 
 /* sweep-*.c: find processes of a job. */
 struct sweep_target {

@@ -9,6 +9,7 @@
 
 enum {
 	TURNS = 16, /* of prong_wait() with standing workers, between looks at all the rest */
+	HUNTED_MS = 10, /* between looks whether what is left of the last try has been ended */
 	HOLD_MS = 20, HOLD_MAX_MS = 1000, /* pauses after EAGAIN and the like */
 	HOLDS_MAX = 12 /* so often with nothing running (7 s): then it will not get better */
 };
@@ -50,9 +51,18 @@ static void retire(struct prong *p)
 	p->last_job = NULL;
 }
 
+/* What ends the rest of the last try goes by the mark, which the next one has as well. */
+static bool hunted(const struct prong *p, const struct job *j)
+{
+	return !j->worker && j->spec.mark && pr_ending_marked(p, j->spec.mark);
+}
+
 static void rest_over(struct prong *p, struct timer *t)
 {
 	struct job *j = container_of(t, struct job, rest);
+	if (hunted(p, j) &&
+	    pr_timer_set(&p->timers, t, p->ops->now(p) + HUNTED_MS * PR_MS) == 0)
+		return;
 	pr_list_del(&p->resting, j);
 	p->nresting--;
 	j->state = JOB_WAITING;

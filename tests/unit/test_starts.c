@@ -45,6 +45,30 @@ static int64_t marked(struct prong *p, int in, const char *mark, size_t at)
 	                                  .in = { PRONG_FD, in }, .out.how = PRONG_PIPE));
 }
 
+/* What is left of a try that took too long is ended by the mark, which the next try has too. */
+static void the_next_try_is_not_hit(void **state)
+{
+	char dir[] = "/tmp/prong-starts-XXXXXX", *set[] = { "MARK=try", NULL };
+	char *argv[] = { "/bin/sh", "-c",
+		         "if rmdir again 2>/dev/null; then sleep 0.5; exit 0; fi; mkdir again;"
+		         "setsid sh -c 'trap \"\" TERM; while :; do sleep 0.1; done' & sleep 60", NULL };
+	const struct prong_event *ev;
+	int ends = 0;
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	struct prong *p = open_pool(1);
+	assert_true(prong_submit(p, PRONG_SPEC(.argv = argv, .cwd = dir, .setenv = set,
+	                                       .mark = set[0], .tries = 2, .timeout_ms = 2000)) > 0);
+	while (prong_wait(p, &ev, -1) == 1) {
+		if (ev->type != PRONG_DONE && ev->type != PRONG_RETRY)
+			continue;
+		assert_int_equal(ev->result->how, ends++ ? PRONG_EXITED : PRONG_TIMEDOUT);
+	}
+	assert_int_equal(ends, 2);
+	prong_close(p);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 /* Reads of an environment end in the midst of it: MARK=15 is not MARK=1, MARK=1/5 is its. */
 static void a_mark_is_a_whole_string(void **state)
 {
@@ -288,6 +312,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #ifdef PR_BACKEND_LINUX
 		cmocka_unit_test(a_mark_is_a_whole_string),
+		cmocka_unit_test(the_next_try_is_not_hit),
 #endif
 		cmocka_unit_test(a_host_without_environment),
 		cmocka_unit_test(the_terminal_is_given_away),
