@@ -193,9 +193,8 @@ static struct job *new_block(struct prong *p, size_t size, unsigned char block)
 /* Nothing to pack but its bytes. */
 static int task_new(struct prong *p, struct job **out, const struct prong_spec *spec)
 {
-	bool copy = spec->task_len && !(spec->flags & PRONG_BORROW);
-	size_t size = TASK_HEAD + (copy ? spec->task_len : 0);
-	struct job *j = new_block(p, size, TASK_BLOCK);
+	size_t copy = spec->flags & PRONG_BORROW ? 0 : spec->task_len;
+	struct job *j = new_block(p, TASK_HEAD + copy, TASK_BLOCK);
 	if (!j)
 		return -ENOMEM;
 	take_terms(j, spec);
@@ -235,15 +234,15 @@ void pr_jobs_trim(struct prong *p)
 static bool plain_task(const struct prong_spec *s)
 {
 	return s->size == sizeof *s && is_worker(s) && task_ok(s) && !s->argv && !s->fn &&
-	       !s->termseq && (!s->task_len || s->task) && s->timeout_ms >= 0 &&
-	       s->backoff_ms >= 0 && s->task_len <= SIZE_MAX / 2;
+	       !s->termseq && (!s->task_len || s->task) && (s->timeout_ms | s->backoff_ms) >= 0 &&
+	       s->task_len <= SIZE_MAX / 2;
 }
 
-int pr_job_new(struct prong *p, struct job **out, const struct prong_spec *spec, bool forked)
+/* Not inlined: the copy of a spec that is none would be cleared for each task. */
+__attribute__((noinline)) static int packed_new(struct prong *p, struct job **out,
+                                                const struct prong_spec *spec, bool forked)
 {
 	struct prong_spec s = { 0 };
-	if (spec && !forked && plain_task(spec))
-		return task_new(p, out, spec);
 	if (!spec || spec->size < offsetof(struct prong_spec, tag) || spec->size > sizeof s)
 		return -EINVAL;
 	memcpy(&s, spec, spec->size);
@@ -262,4 +261,11 @@ int pr_job_new(struct prong *p, struct job **out, const struct prong_spec *spec,
 	take_terms(j, &j->spec);
 	*out = j;
 	return 0;
+}
+
+int pr_job_new(struct prong *p, struct job **out, const struct prong_spec *spec, bool forked)
+{
+	if (spec && !forked && plain_task(spec))
+		return task_new(p, out, spec);
+	return packed_new(p, out, spec, forked);
 }

@@ -24,22 +24,21 @@ static uint32_t mix30(uint32_t x)
 	return x ^ x >> 15;
 }
 
-/* As a fraction of 10^4, in 32 bits, rounded up: every task of a worker waits for this. */
-static void five_digits(char *out, uint32_t v)
-{
-	uint64_t f = (uint64_t)v * 429497;
-	for (int i = 0; i < 5; i++) {
-		out[i] = (char)('0' + (f >> 32));
-		f = (f & UINT32_MAX) * 10;
-	}
-}
+static const char pairs[] = "00010203040506070809" "10111213141516171819" "20212223242526272829"
+                            "30313233343536373839" "40414243444546474849" "50515253545556575859"
+                            "60616263646566676869" "70717273747576777879" "80818283848586878889"
+                            "90919293949596979899";
 
-/* 10 digits: it fits srand() and atoi(), and no leading zero makes it octal. */
+/* 10 digits: it fits srand() and atoi(), and no leading zero makes it octal.  As a fraction of
+ * 10^8, in 57 bits and rounded up, which is exact below 2^31; every task of a worker waits for it. */
 void pr_seed_digits(char out[10], uint64_t pool, int64_t id)
 {
 	uint32_t v = (1u << 30) + mix30(((uint32_t)id ^ (uint32_t)(pool >> 34)) & ((1u << 30) - 1));
-	five_digits(out, v / 100000);
-	five_digits(out + 5, v % 100000);
+	uint64_t f = v * UINT64_C(1441151881); /* 2^57 / 10^8 */
+	for (int i = 0; i < 10; i += 2) {
+		memcpy(out + i, pairs + 2 * (f >> 57), 2);
+		f = (f & ((UINT64_C(1) << 57) - 1)) * 100;
+	}
 }
 
 void pr_seed_env(char out[PR_SEED_ENV], uint64_t pool, int64_t id)

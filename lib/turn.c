@@ -93,7 +93,7 @@ static void deadline(struct prong *p, struct timer *t)
 static int judge(struct prong *p, struct job *j, const struct prong_result *r, unsigned slot)
 {
 	p->hold = 0;
-	if (pr_policy(j->tries, r) == VERDICT_RETRY) {
+	if (r->attempt < j->tries && pr_policy(j->tries, r) == VERDICT_RETRY) {
 		event(p, PRONG_RETRY, j, r, slot);
 		rest(p, j);
 		return 1;
@@ -425,7 +425,7 @@ int prong_wait(struct prong *p, const struct prong_event **ev, int timeout_ms)
 	retire(p);
 	if (p->crew && !p->hungry && !p->cancelled.head && pr_crew_next(p, &f)) {
 		*ev = &p->event;
-		return fired_event(p, &f);
+		return task_over(p, &f);
 	}
 	int64_t until = timeout_ms < 0    ? PR_NEVER
 	                : timeout_ms == 0 ? 0
