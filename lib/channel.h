@@ -72,13 +72,12 @@ static inline uint64_t pr_gate(uint32_t bound, uint32_t next)
 	return (uint64_t)bound << 32 | next;
 }
 
-/* Both sides look a little longer before they sleep, if the other runs meanwhile: a sleep and
- * the call that ends it cost more.  When looking was of no use they look less often. */
+/* Both sides look a little longer before they sleep, for about as long as a sleep and the call
+ * that ends it take on a virtual machine.  When looking was of no use they look less often. */
 struct patience {
 	bool none;     /* there is one CPU */
 	unsigned tired, lull;
 };
-enum { PR_GLANCES = 200 };
 
 static inline void pr_pause(void)
 {
@@ -98,10 +97,23 @@ static inline bool pr_patient(struct patience *pa)
 	return true;
 }
 
-static inline void pr_patience_paid(struct patience *pa, bool paid)
+/* Until there are news. */
+static inline bool pr_watch(struct patience *pa, bool (*news)(void *), void *of)
 {
-	pa->tired = paid ? 0 : pa->tired < 6 ? pa->tired + 1 : 6;
-	pa->lull = paid ? 0 : (1u << pa->tired) - 1;
+	enum { WATCH_NS = 100000, GLANCES = 32 /* between looks at the clock */ };
+	bool found = false;
+	if (!pr_patient(pa))
+		return false;
+	int64_t until = pr_now() + WATCH_NS;
+	do
+		for (int i = 0; i < GLANCES && !found; i++) {
+			pr_pause();
+			found = news(of);
+		}
+	while (!found && pr_now() < until);
+	pa->tired = found ? 0 : pa->tired < 6 ? pa->tired + 1 : 6;
+	pa->lull = found ? 0 : (1u << pa->tired) / 4;
+	return found;
 }
 
 /* A shared file, as far as this process has mapped it. */

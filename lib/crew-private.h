@@ -45,7 +45,9 @@ struct crew {
 	size_t last_len;       /* how long it is */
 	struct worker *cursor; /* whose results are looked at first */
 	int64_t typical;       /* a task's time, smoothed; 0: not known yet */
-	unsigned half; /* a worker with no more than so many is fed again */
+	unsigned half;         /* a worker with no more than so many is fed again */
+	unsigned fed;          /* workers fed at a time, if tasks are small */
+	int pace;              /* looks that say: more of them (above 0), or fewer */
 	bool surplus;          /* more workers than slots, all at work when that was looked at */
 	unsigned window, queued; /* queued: handed out and not reaped, of all workers */
 	unsigned failed;       /* workers in a row that ended before they were ready */

@@ -27,6 +27,7 @@ int pr_crew_open(struct prong *p)
 	clock_gettime(CLOCK_REALTIME, &real);
 	c->wall = (real.tv_sec - mono.tv_sec) * INT64_C(1000000000) + real.tv_nsec - mono.tv_nsec;
 	c->window = p->opt.window ? p->opt.window : PR_WINDOW;
+	c->fed = p->limit;
 	c->patience.none = pr_cpus() < 2;
 	c->check.fire = pr_crew_check;
 	c->result = (struct prong_result){ .out.fd = -1, .err.fd = -1, .res.fd = -1 };
@@ -128,6 +129,7 @@ void pr_crew_resized(struct prong *p)
 	if (!p->crew)
 		return;
 	unsigned n = count(p->crew);
+	p->crew->fed = p->limit;
 	for (struct worker *w = p->crew->workers; w && n > p->limit; w = w->next)
 		if (!w->slot && !w->gone && !w->retiring) {
 			pr_worker_retire(w);

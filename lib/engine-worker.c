@@ -6,13 +6,15 @@
 #include "crew-private.h"
 
 #include <errno.h>
+#include <limits.h>
 
 enum {
 	AHEAD_NS = 2000000,    /* what is handed out ahead should take about so long */
 	CHECK_NS = 2000000,    /* how often workers with a queue are looked at unasked */
-	TYPICAL_MAX = 4000000, /* one long task does not make all of them long */
+	TYPICAL_MAX = 4000000, /* for the first */
 	FAILED_MAX = 3,        /* workers that cannot begin, before tasks pay for it */
 	SMALL_NS = 2000,       /* a task for whose end to wait awake */
+	MORE_AFTER = 4, LESS_AFTER = 16, /* looks that say so: pace() */
 	WORTH_TELLING = 4096,  /* bytes of a result whose room is given back at once */
 	PAYLOADS_MAX = 64 * 1024 * 1024 /* kept for reuse */
 };
@@ -106,16 +108,34 @@ static struct worker *stand_by(const struct prong *p)
 	return NULL;
 }
 
+/* Unless it is stuck or on its way out: another has its place then. */
+static bool at_work(const struct worker *w)
+{
+	return w->slot && !w->gone && !w->retiring && !w->why && !w->stuck;
+}
+
+/* How many workers to feed at a time: see pace(). */
+static unsigned places(const struct prong *p)
+{
+	const struct crew *c = p->crew;
+	return c->typical && c->typical <= SMALL_NS ? c->fed : UINT_MAX;
+}
+
 /* The busy one with the shortest queue, if half of that is done. */
 static struct worker *least_busy(const struct prong *p, unsigned max)
 {
 	struct worker *best = NULL;
+	unsigned left = places(p);
 	if (p->running > p->limit)
 		return NULL;
-	for (struct worker *w = p->crew->workers; w; w = w->next)
-		if (w->slot && may_take(p, w) && !w->stuck && pr_unfinished(w) <= max / 2 &&
+	for (struct worker *w = p->crew->workers; w && left; w = w->next) {
+		if (!at_work(w))
+			continue;
+		left--;
+		if (may_take(p, w) && pr_unfinished(w) <= max / 2 &&
 		    (!best || pr_unfinished(w) < pr_unfinished(best)))
 			best = w;
+	}
 	return best;
 }
 
@@ -171,10 +191,7 @@ static int give_one(struct prong *p, struct worker *w)
 	c->id = j->id;
 	c->attempt = j->attempt;
 	c->slot = w->slot->number;
-	*pr_job_at(w, w->given) = j;
-	w->given++;
-	w->tasks++;
-	p->crew->queued++;
+	*pr_job_at(w, w->given++) = j;
 	return 0;
 }
 
@@ -196,6 +213,8 @@ static int give(struct prong *p, struct worker *w, unsigned max)
 		n++;
 	w->full = pr_inflight(w) == w->ch->cells;
 	if (n) {
+		w->tasks += n;
+		p->crew->queued += n;
 		atomic_fetch_add(&w->ch->gate, pr_gate(n, 0));
 		pr_worker_wake(w);
 	}
@@ -214,12 +233,38 @@ static int unstartable(struct prong *p, int error, int step, struct fired *f)
 	return 1;
 }
 
+/* The host can feed many workers of long tasks, but only some of small ones: the others would take
+ * turns being woken, which costs more than they do.  So one fewer is fed if mostly they have done
+ * all they had whenever the host looks, and one more if mostly it has to wait for them. */
+static void pace(struct prong *p, int more)
+{
+	struct crew *c = p->crew;
+	c->pace = p->nwaiting ? c->pace + more : 0;
+	if (c->pace > -LESS_AFTER && c->pace < MORE_AFTER)
+		return;
+	if (more < 0 && c->fed > 1)
+		c->fed--;
+	else if (more > 0 && c->fed < p->limit) {
+		c->fed++;
+		p->hungry = true;
+	}
+	c->pace = 0;
+}
+
+static bool another(const struct prong *p)
+{
+	unsigned n = 0;
+	for (const struct worker *w = p->crew->workers; w; w = w->next)
+		n += at_work(w);
+	return p->running < p->limit && p->free && n < places(p);
+}
+
 /* A worker for the head of the queue; NULL: not now. */
 static struct worker *choose(struct prong *p, unsigned max, int *error)
 {
 	struct worker *w;
 	*error = 0;
-	if (p->running < p->limit && p->free) {
+	if (another(p)) {
 		w = stand_by(p);
 		if (!w && !p->hold)
 			*error = pr_worker_new(p, &w);
@@ -288,18 +333,21 @@ static void drained(struct prong *p, struct worker *w)
 		pr_crew_resized(p);
 }
 
+/* One that was kept from its CPU does not make all of them long.  Never 0 again: the shift rounds
+ * down, to no less than the smaller of the two. */
 static void learn(struct crew *c, int64_t ns)
 {
-	ns = ns < 1 ? 1 : ns > TYPICAL_MAX ? TYPICAL_MAX : ns;
-	c->typical = c->typical ? c->typical + (ns - c->typical) / 8 : ns;
-	c->typical = c->typical < 1 ? 1 : c->typical;
+	int64_t most = c->typical ? 8 * c->typical : TYPICAL_MAX;
+	ns = ns < 1 ? 1 : ns > most ? most : ns;
+	c->typical = c->typical ? c->typical + ((ns - c->typical) >> 3) : ns;
 }
 
 static void free_payload(struct worker *w)
 {
 	size_t end = w->in_end[w->reaped & (w->ch->cells - 1)];
-	if (end != NO_PAYLOAD)
-		w->in.tail = end;
+	if (end == NO_PAYLOAD)
+		return;
+	w->in.tail = end;
 	restart(&w->in);
 }
 
@@ -395,6 +443,8 @@ static bool look(struct prong *p, struct worker *w)
 	if (w->seen == w->reaped)
 		return false;
 	w->stuck = false;
+	if (w->seen == w->given)
+		pace(p, -1);
 	p->hungry |= p->nwaiting && pr_unfinished(w) <= p->crew->half;
 	return true;
 }
@@ -457,8 +507,8 @@ static int bury(struct prong *p, struct worker *w, struct fired *f)
 static int collect(struct prong *p, struct fired *f)
 {
 	struct crew *c = p->crew;
-	struct worker *w = c->cursor ? c->cursor : c->workers, *first = w;
-	while (w) {
+	struct worker *w = c->cursor && c->cursor->next ? c->cursor->next : c->workers, *first = w;
+	while (w) { /* from the one behind the last, so that each has its turn */
 		if (look(p, w))
 			return (p->hungry && feed(p, f)) || reap(p, w, f);
 		struct worker *next = w->next ? w->next : c->workers;
@@ -487,13 +537,15 @@ int pr_crew_turn(struct prong *p, struct fired *f)
 		return 1;
 	if (collect(p, f))
 		return 1;
+	pace(p, 1);
 	return p->hungry ? feed(p, f) : 0;
 }
 
 /* ---- sleeping ---- */
 
-static bool any_news(struct prong *p)
+static bool any_news(void *pool)
 {
+	struct prong *p = pool;
 	for (struct worker *w = p->crew->workers; w; w = w->next)
 		if (look(p, w))
 			return true;
@@ -504,15 +556,7 @@ static bool any_news(struct prong *p)
 bool pr_crew_watch(struct prong *p)
 {
 	struct crew *c = p->crew;
-	bool found = false;
-	if (!c->queued || c->typical > SMALL_NS || !pr_patient(&c->patience))
-		return false;
-	for (int i = 0; i < PR_GLANCES && !found; i++) {
-		pr_pause();
-		found = any_news(p);
-	}
-	pr_patience_paid(&c->patience, found);
-	return found;
+	return c->queued && c->typical <= SMALL_NS && pr_watch(&c->patience, any_news, p);
 }
 
 bool pr_crew_arm(struct prong *p)

@@ -217,23 +217,10 @@ static bool work_ahead(const struct channel *ch)
 	return pr_gate_bound(g) != pr_gate_next(g);
 }
 
-static bool wanted(const struct channel *ch)
+static bool wanted(void *channel)
 {
+	const struct channel *ch = channel;
 	return work_ahead(ch) || atomic_load(&ch->quit);
-}
-
-static bool watch_for_work(struct worker_state *ws)
-{
-	struct patience *pa = &ws->desk->patience;
-	bool found = false;
-	if (!pr_patient(pa))
-		return false;
-	for (int i = 0; i < PR_GLANCES && !found; i++) {
-		pr_pause();
-		found = wanted(ws->desk->ch);
-	}
-	pr_patience_paid(pa, found);
-	return found;
 }
 
 /* Between two tasks only: in one, a reply may have been begun at head. */
@@ -252,7 +239,7 @@ static void rest(struct worker_state *ws)
 {
 	struct channel *ch = ws->desk->ch;
 	tell(ws);
-	if (watch_for_work(ws))
+	if (pr_watch(&ws->desk->patience, wanted, ch))
 		return;
 	atomic_store(&ch->asleep, NAPS);
 	if (!wanted(ch) && pr_nap(&ch->asleep, NAPS, NAP_MS) != 0 &&

@@ -561,6 +561,32 @@ static void nothing_waits_behind_a_long_task(void **state)
 	close_pool(p);
 }
 
+/* A host that never waits, and whose small tasks one worker can do, has the others do them when
+ * that one, and two more, are at long ones. */
+static void nothing_waits_where_the_host_looks_only(void **state)
+{
+	struct prong *p = open_with((struct prong_options){ .jobs = 4 });
+	const struct prong_event *ev;
+	int hour = 3600000, sent = 0, done = 0, r;
+	time_t late = time(NULL) + 60;
+	(void)state;
+	while ((r = prong_wait(p, &ev, 0)) >= 0 || sent < 50000)
+		for (unsigned room = prong_task_room(p); room && sent < 50000; room--, sent++)
+			submit(p, nothing, NULL, 0);
+	for (int i = 0; i < 3; i++)
+		submit(p, sleep_ms, &hour, sizeof hour);
+	for (int i = 0; i < 2000; i++)
+		submit(p, nothing, NULL, 0);
+	for (; done < 2000 && time(NULL) < late; done += r == 1)
+		if ((r = prong_wait(p, &ev, 0)) == 0)
+			pause_ms(1);
+	assert_int_equal(done, 2000);
+	assert_int_equal(prong_stop(p, 0), 0);
+	while (next_done(p))
+		;
+	close_pool(p);
+}
+
 static int three_us(struct prong_task *t)
 {
 	struct timespec a, b;
@@ -827,6 +853,7 @@ int main(void)
 		cmocka_unit_test(an_idle_worker_that_dies_costs_nothing),
 		cmocka_unit_test(the_certificate_names_the_death),
 		cmocka_unit_test(nothing_waits_behind_a_long_task),
+		cmocka_unit_test(nothing_waits_where_the_host_looks_only),
 		cmocka_unit_test(a_signal_hits_no_other_task),
 		cmocka_unit_test(few_long_tasks_are_spread),
 		cmocka_unit_test(engines_share_the_slots),
