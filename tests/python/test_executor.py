@@ -3,6 +3,7 @@ import gc
 import subprocess
 import sys
 import time
+import weakref
 
 import pytest
 
@@ -139,3 +140,19 @@ with prong.Executor(1) as ex:
     except Exception as e:
         print("future has its end", type(e).__name__)
 """ % spins)[1]
+
+
+class Thing:
+    pass
+
+
+def test_results_are_let_go():
+    """Soon: the thread that handed a result out may still be at it."""
+    with prong.Executor(2) as ex:
+        for thing in ex.map(lambda _: Thing(), range(10)):
+            wr = weakref.ref(thing)
+            del thing
+            end = time.monotonic() + 30
+            while wr() is not None and time.monotonic() < end:
+                time.sleep(0.001)
+            assert wr() is None
