@@ -7,11 +7,13 @@
 #ifndef LIB_FDS_H
 #define LIB_FDS_H
 
+#include "os.h"
+
 int pr_fd_mark(int fd); /* returns fd; ignores -1 */
 void pr_fd_unmark(int fd); /* before it is given away */
 /* Unmark it, close it, make it -1.  Only if it is marked: in a forked child pr_fds_close() was
  * here before, and the number may be another file's by now. */
 void pr_fd_close(int *fd);
-void pr_fds_close(const int *keep, int n); /* in a forked child: close all marked but these */
+PR_NEAR void pr_fds_close(const int *keep, int n); /* in a forked child: close all marked but these */
 
 #endif

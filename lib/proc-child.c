@@ -140,7 +140,7 @@ static int set_nice(struct plan *pl)
 	return 0;
 }
 
-static int set_up(struct plan *pl)
+PR_NEAR static int set_up(struct plan *pl)
 {
 	pl->ran = true;
 	if (pl->reset_handlers)
@@ -191,24 +191,28 @@ static void child_forked(struct plan *pl, int err_fd)
 
 /* fflush(NULL) waits for each stream's lock, which a thread that waits for input has, and writes
  * to pages that a fork has made read-only.  glibc exports its list of streams, since 2.2 and in no
- * header: those that hold output are flushed. */
+ * header: those that hold output are flushed.  A child that finds none has touched no page of its
+ * code. */
 #ifdef __GLIBC__
-FILE *_IO_iter_begin(void) __attribute__((weak));
-FILE *_IO_iter_end(void) __attribute__((weak));
-FILE *_IO_iter_next(FILE *) __attribute__((weak));
+extern FILE *_IO_list_all __attribute__((weak));
 void _IO_list_lock(void) __attribute__((weak));
 void _IO_list_unlock(void) __attribute__((weak));
 extern char __libc_single_threaded __attribute__((weak));
 
+static bool pending(FILE *f)
+{
+	return f->_mode > 0 ? __fpending(f) > 0 : f->_IO_write_ptr > f->_IO_write_base;
+}
+
 static bool flush_pending(void)
 {
-	if (!_IO_iter_begin || !_IO_iter_end || !_IO_iter_next || !_IO_list_lock || !_IO_list_unlock)
+	if (!&_IO_list_all || !_IO_list_lock || !_IO_list_unlock)
 		return false;
 	bool alone = &__libc_single_threaded && __libc_single_threaded;
 	if (!alone)
 		_IO_list_lock();
-	for (FILE *f = _IO_iter_begin(); f != _IO_iter_end(); f = _IO_iter_next(f))
-		if (__fpending(f))
+	for (FILE *f = _IO_list_all; f; f = f->_chain)
+		if (pending(f))
 			fflush(f);
 	if (!alone)
 		_IO_list_unlock();
@@ -242,7 +246,7 @@ int pr_kill_group(pid_t pid, int sig)
 	return -errno;
 }
 
-static void child_function(struct plan *pl, pid_t host)
+PR_NEAR static void child_function(struct plan *pl, pid_t host)
 {
 	if (pl->result_fd >= 0 && pl->result_fd <= 2) /* where the streams are put */
 		pl->result_fd = (int)aside(pl->result_fd);

@@ -2,6 +2,8 @@
 #ifndef LIB_PROC_H
 #define LIB_PROC_H
 
+#include "os.h"
+
 #include <prong.h>
 #include <stdbool.h>
 
@@ -47,7 +49,7 @@ static inline bool pr_misplaced(int fd, int to)
 int pr_child_exec(void *plan);
 /* By fork(), for functions too.  The pid, or -errno; plan->step is set if the child failed:
  * then it is still to be reaped. */
-pid_t pr_child_fork(struct plan *pl);
+PR_NEAR pid_t pr_child_fork(struct plan *pl);
 
 /* Start it.  Returns the pid (0: this is the child of a plan without fn) and sets *pidfd (-1: there are none here), or -errno with
  * plan->step set.  stack: top of a 64 KiB stack that nobody else uses meanwhile. */
