@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
+#include <poll.h>
 #include <pty.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
@@ -19,13 +21,19 @@
 static const struct config bar = { .bar = true };
 static const struct config status = { .progress = true, .eta = true };
 
-/* What has been written to a pipe or terminal so far. */
+/* What has been written to a pipe or terminal so far.  The kernel hands on what is written to a
+ * terminal a little later. */
 static const char *taken(int fd)
 {
 	static char text[4096];
+	size_t have = 0;
+	bool tty = isatty(fd);
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
 	fcntl(fd, F_SETFL, O_NONBLOCK);
-	ssize_t n = read(fd, text, sizeof text - 1);
-	text[n > 0 ? n : 0] = '\0';
+	for (ssize_t n = 1; n > 0 && poll(&pfd, 1, !tty ? 0 : have ? 20 : 1000) > 0; have += (size_t)n)
+		if ((n = read(fd, text + have, sizeof text - 1 - have)) < 0)
+			n = 0;
+	text[have] = '\0';
 	return text;
 }
 
