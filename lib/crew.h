@@ -14,7 +14,7 @@ void pr_crew_close(struct prong *p);
 int pr_crew_turn(struct prong *p, struct fired *f);
 /* true: *f is one more of those that were seen done before, and nothing else is due. */
 bool pr_crew_next(struct prong *p, struct fired *f);
-bool pr_crew_watch(struct prong *p);    /* for a moment. true: there is something to do */
+bool pr_crew_watch(struct prong *p, bool may_look); /* for a moment; true: something to do */
 bool pr_crew_arm(struct prong *p);      /* before a sleep. false: there is something to do */
 void pr_crew_consumed(struct prong *p); /* the last event's data are not needed any more */
 void pr_crew_idle(struct prong *p);     /* nothing runs, nothing waits */

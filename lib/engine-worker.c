@@ -233,22 +233,27 @@ static int unstartable(struct prong *p, int error, int step, struct fired *f)
 	return 1;
 }
 
+static void feed_more(struct prong *p)
+{
+	struct crew *c = p->crew;
+	c->fed = 2 * c->fed < p->limit ? 2 * c->fed : p->limit;
+	p->hungry = true;
+}
+
 /* The host can feed many workers of long tasks, but only some of small ones: the others would take
  * turns being woken, which costs more than they do.  So one fewer is fed if mostly they have done
- * all they had whenever the host looks, and one more if mostly it has to wait for them. */
+ * all they had whenever the host looks, and twice as many if mostly it has to wait. */
 static void pace(struct prong *p, int more)
 {
 	struct crew *c = p->crew;
 	c->pace = p->nwaiting ? c->pace + more : 0;
 	if (c->pace > -LESS_AFTER && c->pace < MORE_AFTER)
 		return;
+	c->pace = 0;
 	if (more < 0 && c->fed > 1)
 		c->fed--;
-	else if (more > 0 && c->fed < p->limit) {
-		c->fed++;
-		p->hungry = true;
-	}
-	c->pace = 0;
+	else if (more > 0 && c->fed < p->limit)
+		feed_more(p);
 }
 
 static bool another(const struct prong *p)
@@ -552,11 +557,21 @@ static bool any_news(void *pool)
 	return false;
 }
 
-/* While tasks are small the next result is nearer than a sleep is long. */
-bool pr_crew_watch(struct prong *p)
+/* While tasks are small the next result is nearer than a sleep is long.  If it is not, or the host
+ * is about to do something else, tasks wait for workers and not for the host: more are fed. */
+bool pr_crew_watch(struct prong *p, bool may_look)
 {
 	struct crew *c = p->crew;
-	return c->queued && c->typical <= SMALL_NS && pr_watch(&c->patience, any_news, p);
+	bool unfed = p->nwaiting && c->fed < p->limit;
+	if (!c->queued || c->typical > SMALL_NS)
+		return false;
+	if (unfed)
+		c->patience.lull = 0;
+	if (may_look && pr_watch(&c->patience, any_news, p))
+		return true;
+	if (unfed)
+		feed_more(p);
+	return unfed;
 }
 
 bool pr_crew_arm(struct prong *p)

@@ -403,7 +403,7 @@ static int turn(struct prong *p, int64_t until)
 				return r;
 			continue;
 		}
-		if (p->crew && ((until && pr_crew_watch(p)) || !pr_crew_arm(p)))
+		if (p->crew && (pr_crew_watch(p, until != 0) || !pr_crew_arm(p)))
 			continue;
 		int64_t next = pr_deadline(p);
 		int r = p->ops->wait(p, next < until ? next : until, &f);

@@ -633,6 +633,26 @@ static void few_long_tasks_are_spread(void **state)
 	close_pool(p);
 }
 
+/* Of the many small ones before few workers were enough. */
+static void long_ones_are_spread_after_small_ones(void **state)
+{
+	struct prong *p = open_with((struct prong_options){ .jobs = 4 });
+	const struct prong_event *ev;
+	int ms = 500, sent = 0, r;
+	(void)state;
+	do {
+		for (unsigned room = prong_task_room(p); room && sent < 100000; room--, sent++)
+			submit(p, nothing, NULL, 0);
+		r = prong_wait(p, &ev, -1);
+	} while (r == 1);
+	for (int i = 0; i < 4; i++)
+		submit(p, sleep_ms, &ms, sizeof ms);
+	while (next_done(p))
+		;
+	assert_int_equal(shared->most, 4);
+	close_pool(p);
+}
+
 static void engines_share_the_slots(void **state)
 {
 	struct prong *p = open_with((struct prong_options){ .jobs = 3 });
@@ -856,6 +876,7 @@ int main(void)
 		cmocka_unit_test(nothing_waits_where_the_host_looks_only),
 		cmocka_unit_test(a_signal_hits_no_other_task),
 		cmocka_unit_test(few_long_tasks_are_spread),
+		cmocka_unit_test(long_ones_are_spread_after_small_ones),
 		cmocka_unit_test(engines_share_the_slots),
 		cmocka_unit_test(a_stream_of_tasks_hides_no_process),
 		cmocka_unit_test(each_task_has_its_own_time),
