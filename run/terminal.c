@@ -37,21 +37,22 @@ static bool wait_for_terminal(const struct host *host, bool (*go_on)(void *arg),
 	return true;
 }
 
-/* A signal first: Ctrl-C must not be taken for an answer. */
+/* A signal first: Ctrl-C must not be taken for an answer, nor what was typed after it.  So the signals
+ * are the last that poll looks at. */
 static int wait_readable(const struct host *host, bool (*go_on)(void *arg), void *arg)
 {
 	for (;;) {
-		struct pollfd p[] = { { host->signal_fd, POLLIN, 0 }, { host->tty_fd, POLLIN, 0 } };
+		struct pollfd p[] = { { host->tty_fd, POLLIN, 0 }, { host->signal_fd, POLLIN, 0 } };
 		if (poll(p, 2, -1) < 0) {
 			if (errno != EINTR)
 				return -errno;
 			continue;
 		}
-		if (p[0].revents && !go_on(arg))
+		if (p[1].revents && !go_on(arg))
 			return -EINTR;
-		if (p[0].revents)
-			return 0; /* stopped and gone on: the terminal may not be ours any more */
 		if (p[1].revents)
+			return 0; /* stopped and gone on: the terminal may not be ours any more */
+		if (p[0].revents)
 			return 1;
 	}
 }

@@ -148,16 +148,18 @@ static void say_command(const struct run *r, const char *end)
 
 static void heed_signals(struct run *r);
 
-/* Signals first: Ctrl-C must not be taken for an answer.  False: it ends the run. */
+/* Signals first: Ctrl-C must not be taken for an answer, nor what was typed after it: so poll looks
+ * at them last.  False: it ends the run. */
 static bool wait_for_answer(struct run *r, int fd)
 {
-	struct pollfd p[] = { { r->host->signal_fd, POLLIN, 0 }, { fd, POLLIN, 0 } };
+	struct pollfd p[] = { { fd, POLLIN, 0 }, { r->host->signal_fd, POLLIN, 0 } };
 	while (!r->stop) {
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
+		int n = poll(p, 2, -1);
+		if (n < 0 && errno != EINTR)
 			return false;
-		if (p[0].revents)
+		if (n > 0 && p[1].revents)
 			heed_signals(r);
-		else if (p[1].revents)
+		else if (n > 0)
 			return true;
 	}
 	return false;
