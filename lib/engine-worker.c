@@ -13,6 +13,7 @@ enum {
 	CHECK_NS = 2000000,    /* how often workers with a queue are looked at unasked */
 	TYPICAL_MAX = 4000000, /* for the first */
 	FAILED_MAX = 3,        /* workers that cannot begin, before tasks pay for it */
+	GRAIN_NS = 500,        /* of times: about_now() of worker.c */
 	SMALL_NS = 2000,       /* a task for whose end to wait awake */
 	MORE_AFTER = 4, LESS_AFTER = 16, /* looks that say so: pace() */
 	WORTH_TELLING = 4096,  /* bytes of a result whose room is given back at once */
@@ -338,11 +339,11 @@ static void drained(struct prong *p, struct worker *w)
 		pr_crew_resized(p);
 }
 
-/* One that was kept from its CPU does not make all of them long.  Never 0 again: the shift rounds
- * down, to no less than the smaller of the two. */
+/* One that was kept from its CPU does not make all of them long; one of GRAIN_NS may be as short as
+ * the worker's clock goes.  Never 0 again: the shift rounds down, to no less than the smaller. */
 static void learn(struct crew *c, int64_t ns)
 {
-	int64_t most = c->typical ? 8 * c->typical : TYPICAL_MAX;
+	int64_t most = c->typical ? 8 * (c->typical > GRAIN_NS ? c->typical : GRAIN_NS) : TYPICAL_MAX;
 	ns = ns < 1 ? 1 : ns > most ? most : ns;
 	c->typical = c->typical ? c->typical + ((ns - c->typical) >> 3) : ns;
 }
@@ -391,7 +392,9 @@ static int reap(struct prong *p, struct worker *w, struct fired *f)
 	}
 	if (rp->len)
 		find_reply(w, rp, r, f);
+	bool small = c->typical <= SMALL_NS;
 	learn(c, rp->end - rp->start);
+	p->hungry |= small && c->typical > SMALL_NS; /* there are more places() now */
 	free_payload(w);
 	w->reaped++;
 	c->queued--;

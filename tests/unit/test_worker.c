@@ -587,14 +587,19 @@ static void nothing_waits_where_the_host_looks_only(void **state)
 	close_pool(p);
 }
 
-static int three_us(struct prong_task *t)
+static void spin_ns(long ns)
 {
 	struct timespec a, b;
-	(void)t;
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	do
 		clock_gettime(CLOCK_MONOTONIC, &b);
-	while ((b.tv_sec - a.tv_sec) * 1000000000L + b.tv_nsec - a.tv_nsec < 3000);
+	while ((b.tv_sec - a.tv_sec) * 1000000000L + b.tv_nsec - a.tv_nsec < ns);
+}
+
+static int three_us(struct prong_task *t)
+{
+	(void)t;
+	spin_ns(3000);
 	return 0;
 }
 
@@ -630,6 +635,38 @@ static void few_long_tasks_are_spread(void **state)
 	while (next_done(p))
 		assert_true(prong_running(p) <= 4);
 	assert_int_equal(shared->most, 4);
+	close_pool(p);
+}
+
+static int spin(struct prong_task *t)
+{
+	int ns;
+	memcpy(&ns, t->data, sizeof ns);
+	spin_ns(ns);
+	return 0;
+}
+
+/* The end of one tells that tasks are not small any more, when all that fits has been handed out. */
+static void others_are_fed_when_tasks_turn_out_longer(void **state)
+{
+	struct prong *p = open_with((struct prong_options){ .jobs = 4 });
+	int small = 1400, middle = 40000, ms = 1000;
+	(void)state;
+	for (int round = 0; round < 4; round++) {
+		for (int i = 0; i < 20000; i++) {
+			submit(p, spin, &small, sizeof small);
+			if (i % 2000 == 1999)
+				while (next_done(p))
+					spin_ns(6000); /* the host is slower than its workers */
+		}
+		submit(p, spin, &middle, sizeof middle);
+		int64_t lng = submit(p, sleep_ms, &ms, sizeof ms), last = 0;
+		submit(p, spin, &small, sizeof small);
+		submit(p, spin, &small, sizeof small);
+		for (const struct prong_event *ev; (ev = next_done(p));)
+			last = ev->id;
+		assert_int_equal(last, lng);
+	}
 	close_pool(p);
 }
 
@@ -876,6 +913,7 @@ int main(void)
 		cmocka_unit_test(nothing_waits_where_the_host_looks_only),
 		cmocka_unit_test(a_signal_hits_no_other_task),
 		cmocka_unit_test(few_long_tasks_are_spread),
+		cmocka_unit_test(others_are_fed_when_tasks_turn_out_longer),
 		cmocka_unit_test(long_ones_are_spread_after_small_ones),
 		cmocka_unit_test(engines_share_the_slots),
 		cmocka_unit_test(a_stream_of_tasks_hides_no_process),
