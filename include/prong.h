@@ -189,7 +189,8 @@ struct prong_spec {
 	int64_t timeout_ms;   /* from its start; 0: none */
 	int64_t backoff_ms;   /* pause before another try */
 	unsigned tries;       /* how often to run it until it succeeds; 0 means 1.  With a mark, the
-	                         next try waits until nothing of the last one is left */
+	                         next try waits until the end of what the last one left, if it
+	                         is ended (timeout_ms, PRONG_SWEEP), is over */
 	const char *termseq;  /* NULL: the pool's */
 	void *tag;            /* the caller's; comes back in every event */
 	int (*work)(struct prong_task *task); /* a function with payload and result bytes; what

@@ -178,8 +178,9 @@ static int begin(struct prong *p, struct slot *s, bool leader_gone)
 		e->slot = s;
 		s->ending = e;
 	}
-	step(e, p->ops->now(p));
-	pr_timer_set(&p->timers, &e->timer, e->step);
+	int64_t now = p->ops->now(p), look = now + LOOK_MS * PR_MS;
+	step(e, now);
+	pr_timer_set(&p->timers, &e->timer, leader_gone && look < e->step ? look : e->step);
 	return 0;
 }
 

@@ -69,6 +69,25 @@ static void the_next_try_is_not_hit(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/* Nothing is left to end: the sequence's pause is not waited for. */
+static void the_next_try_waits_for_nobody(void **state)
+{
+	char *argv[] = { "/bin/false", NULL }, *set[] = { "MARK=false", NULL };
+	const struct prong_event *ev;
+	int64_t first = 0, last = 0;
+	(void)state;
+	struct prong *p = open_pool(1);
+	assert_true(prong_submit(p, PRONG_SPEC(.argv = argv, .setenv = set, .mark = set[0], .tries = 3,
+	                                       .flags = PRONG_SWEEP,
+	                                       .termseq = "TERM,30000,KILL,25")) > 0);
+	while (prong_wait(p, &ev, 60000) == 1) {
+		first = first ? first : ev->result->start_ns;
+		last = ev->result->start_ns;
+	}
+	assert_true(last - first < INT64_C(20000000000));
+	prong_close(p);
+}
+
 /* Reads of an environment end in the midst of it: MARK=15 is not MARK=1, MARK=1/5 is its. */
 static void a_mark_is_a_whole_string(void **state)
 {
@@ -313,6 +332,7 @@ int main(void)
 #ifdef PR_BACKEND_LINUX
 		cmocka_unit_test(a_mark_is_a_whole_string),
 		cmocka_unit_test(the_next_try_is_not_hit),
+		cmocka_unit_test(the_next_try_waits_for_nobody),
 #endif
 		cmocka_unit_test(a_host_without_environment),
 		cmocka_unit_test(the_terminal_is_given_away),
