@@ -46,7 +46,8 @@ static int exit_ready(struct prong *p, struct watch *w, struct fired *f)
 	return 0;
 }
 
-/* A byte: results.  The end: it is dead, or a task closed what is not its own. */
+/* A byte: results.  The end: it is dead or dying, or a task closed what is not its own.  Where no
+ * pidfd tells when it is dead, this is told again until it is. */
 static int sock_ready(struct prong *p, struct watch *watch, struct fired *f)
 {
 	struct worker *w = watch->of;
@@ -54,7 +55,8 @@ static int sock_ready(struct prong *p, struct watch *watch, struct fired *f)
 	(void)f;
 	if (recv(watch->fd, bytes, sizeof bytes, MSG_DONTWAIT) != 0)
 		return 0;
-	pr_ev_watch(p->ev, watch, 0);
+	if (w->exit.fd >= 0)
+		pr_ev_watch(p->ev, watch, 0);
 	kill(w->pid, SIGKILL);
 	pr_worker_look(p, w);
 	return 0;
