@@ -310,7 +310,7 @@ class _State:
             try:
                 self._event(ev)
             except Exception as e:
-                self._break(e)
+                self._break(e, "a result cannot be handed out")
             except BaseException:
                 self.ready.appendleft(ev)  # Ctrl-C: a future must not go without its end
                 raise
@@ -362,19 +362,20 @@ class _State:
         if self.early_deaths >= DEATHS_MAX:
             self._break(_errors.died(raw, None, "that had not begun a task", None))
 
-    def _break(self, why: BaseException) -> None:
-        """An initializer failed: nothing can run here any more."""
+    def _break(self, why: BaseException, what: str = "a worker of the executor cannot begin") -> None:
+        """Nothing can run here any more."""
         if self.broken is None:
             self.broken = why
             self.eng.accepting = False
-            _base.LOGGER.critical("Exception in initializer:", exc_info=why)
-        futures = list(self.futures.values())
-        self.futures.clear()  # the engine has the same dict
-        for f in futures:
-            error = BrokenProcessPool(f"a worker of the executor cannot begin: {describe(why)}")
+            _base.LOGGER.critical("%s:", what, exc_info=why)
+        while True:
+            try:
+                f = self.futures.popitem()[1]  # the engine has the same dict
+            except KeyError:
+                return
+            error = BrokenProcessPool(f"{what}: {describe(why)}")
             error.__cause__ = why
             self._finish(f, f.set_exception, error)
-        self.to_fork.clear()
 
     def _refill(self) -> None:
         if self.broken is None and not self.eng.closed:
@@ -489,7 +490,7 @@ def _serve(state: _State) -> None:
     try:
         _serve_all(state)
     except BaseException as e:  # no future may wait for a thread that is gone
-        state._break(e)
+        state._break(e, "the executor's thread failed")
         raise
     finally:
         state.close()
