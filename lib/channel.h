@@ -133,8 +133,18 @@ struct fifo {
 	struct region r;
 	size_t head, tail; /* equal: all is free */
 };
+static inline size_t pr_round16(size_t n) /* the size of a block */
+{
+	return (n + 15) & ~(size_t)15;
+}
 /* Where a block of n bytes goes, or -1: not before some are freed (or the region grows). */
 int64_t pr_fifo_place(const struct fifo *q, size_t n);
+/* With nothing in it it begins at 0 again: where pr_fifo_place() puts the next block. */
+static inline void pr_fifo_restart(struct fifo *q)
+{
+	if (q->head == q->tail)
+		q->head = q->tail = 0;
+}
 int pr_channel_new(struct channel **ch, unsigned window);
 void pr_channel_free(struct channel *ch);
 

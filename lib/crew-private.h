@@ -1,5 +1,5 @@
-/* crew-private.h - what engine-worker.c (hand out, collect), crew.c (the whole crew) and
- * worker-proc.c (fork, end, bury one) share.  Private. */
+/* crew-private.h - what crew-feed.c (hand out, take back), engine-worker.c (collect, bury), crew.c
+ * (the whole crew) and worker-proc.c (fork and end one) share.  Private. */
 #ifndef LIB_CREW_PRIVATE_H
 #define LIB_CREW_PRIVATE_H
 
@@ -92,8 +92,33 @@ static inline uint32_t pr_unfinished(const struct worker *w)
 	return w->given - w->seen;
 }
 
-/* engine-worker.c */
+/* Whose end is nearer than a sleep is long. */
+static inline bool pr_tasks_small(const struct crew *c)
+{
+	const int64_t small_ns = 2000;
+	return c->typical && c->typical <= small_ns;
+}
+
+static inline bool pr_tasks_wait(const struct prong *p)
+{
+	return p->waiting.head && p->waiting.head->worker;
+}
+
+static inline bool pr_grown(const struct worker *w)
+{
+	return atomic_load_explicit(&w->ch->grown, memory_order_relaxed);
+}
+
+/* crew-feed.c */
+int pr_crew_feed(struct prong *p, struct fired *f); /* 1: *f is a task that could not be started */
 bool pr_take_back(struct prong *p, struct worker *w); /* what it has not begun; any? */
+void pr_crew_pace(struct prong *p, int more); /* a look that says: feed more (1) or fewer (-1) */
+void pr_crew_feed_more(struct prong *p);
+int pr_unstartable(struct prong *p, int error, int step, struct fired *f); /* the queue's head */
+
+/* engine-worker.c */
+void pr_stand_down(struct prong *p, struct worker *w); /* its slot is free */
+void pr_worker_drained(struct prong *p, struct worker *w); /* it has done all it was given */
 void pr_crew_check(struct prong *p, struct timer *t);
 
 /* crew.c */

@@ -1,6 +1,6 @@
 /* crew.c - the standing workers of a pool as a whole, and ending what one of them runs.
  *
- * Handing out and collecting is engine-worker.c's, one worker's process worker-proc.c's. */
+ * Handing out is crew-feed.c's, collecting engine-worker.c's, one worker's process worker-proc.c's. */
 #include "crew-private.h"
 #include "os.h"
 

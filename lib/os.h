@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What a forked child of a function runs before the function: together, for each page of code
- * that it touches first is a fault. */
+/* What a forked child of a function runs before the function: the linker lays it together, since
+ * each other page of code that the child touches is a fault. */
 #define PR_NEAR __attribute__((hot))
 
 /* CPUs that this thread may run on, at least 1. */

@@ -8,7 +8,7 @@ bool pr_result_ok(const struct prong_result *r)
 
 enum verdict pr_policy(unsigned tries, const struct prong_result *r)
 {
-	if (pr_result_ok(r) || r->how == PRONG_CANCELLED || r->attempt >= tries)
+	if (r->attempt >= tries || pr_result_ok(r) || r->how == PRONG_CANCELLED)
 		return VERDICT_DONE;
 	return VERDICT_RETRY;
 }

@@ -93,7 +93,7 @@ static void deadline(struct prong *p, struct timer *t)
 static int judge(struct prong *p, struct job *j, const struct prong_result *r, unsigned slot)
 {
 	p->hold = 0;
-	if (r->attempt < j->tries && pr_policy(j->tries, r) == VERDICT_RETRY) {
+	if (pr_policy(j->tries, r) == VERDICT_RETRY) {
 		event(p, PRONG_RETRY, j, r, slot);
 		rest(p, j);
 		return 1;

@@ -139,16 +139,11 @@ static int place_reply(struct worker_state *ws, size_t n)
 	}
 }
 
-static size_t round16(size_t n)
-{
-	return (n + 15) & ~(size_t)15;
-}
-
 static void *more_room(struct task *t, size_t n)
 {
 	struct worker_state *ws = (struct worker_state *)t;
 	struct fifo *q = &ws->desk->out;
-	if (n > SIZE_MAX / 8 - t->len || place_reply(ws, round16(t->len + n) + 16) != 0)
+	if (n > SIZE_MAX / 8 - t->len || place_reply(ws, pr_round16(t->len + n) + 16) != 0)
 		return NULL;
 	t->len += n;
 	return q->r.base + q->head + t->len - n;
@@ -193,7 +188,7 @@ static void run(struct worker_state *ws, struct cell *c)
 	c->off = d->out.head;
 	c->len = ws->task.len;
 	if (c->len)
-		d->out.head += round16(c->len);
+		d->out.head += pr_round16(c->len);
 	ws->end[c - d->ch->cell] = c->len ? d->out.head : NO_REPLY;
 }
 

@@ -7,16 +7,14 @@ import time
 
 import pytest
 
-from conftest import carriers
+from test_survivors import wait_gone
 
 
 @pytest.fixture(autouse=True)
 def last_out(audit):
     """Who holds a lock in the background lets it go a moment before its process ends."""
     yield
-    end = time.time() + 20
-    while carriers(audit) and time.time() < end:
-        time.sleep(0.01)
+    wait_gone(audit)
 
 
 @pytest.fixture
