@@ -17,7 +17,7 @@ _HOME = {
     "Executor": "_executor", "Pool": "_pool", "run": "_command", "commands": "_command",
     "CommandResult": "_command", "CommandFailed": "_command",
     "fork": "_fork", "wait_all": "_fork", "Child": "_fork",
-    "Future": "_executor",
+    "Future": "_future",
     "template": "_template", "freeze": "_template", "Template": "_template",
 }
 __all__ = sorted(_HOME)

@@ -5,7 +5,8 @@ from ._errors import Certificate as Certificate
 from ._errors import RemoteTraceback as RemoteTraceback
 from ._errors import TaskDied as TaskDied, TaskError as TaskError, TaskResult as TaskResult
 from ._errors import TaskTimeout as TaskTimeout
-from ._executor import Executor as Executor, Future as Future
+from ._executor import Executor as Executor
+from ._future import Future as Future
 from ._fork import Child as Child, fork as fork, wait_all as wait_all
 from ._map import imap as imap, imap_unordered as imap_unordered, map as map, starmap as starmap
 from ._pool import Pool as Pool

@@ -15,7 +15,7 @@ from typing import Any
 
 import _prong
 
-from ._worker import Entry, describe
+from ._worker import Entry
 
 _current: Template | None = None
 

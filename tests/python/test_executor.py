@@ -127,7 +127,7 @@ with prong.Executor(1) as ex:
 def test_handing_out_a_result_fails(spins):
     """In the executor's thread, or in one that waits spinning: no future waits for ever."""
     assert "future has its end BrokenProcessPool" in program("""
-import prong, prong._executor as x
+import prong, prong._tasks as x
 x.SPIN_US = %d
 with prong.Executor(1) as ex:
     ex.submit(abs, -1).result()
