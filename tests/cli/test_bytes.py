@@ -10,6 +10,7 @@ ARGDUMP = os.environ.get("ARGDUMP", "")
 CASES = int(os.environ.get("PRONG_CASES", "10000"))
 PER_RUN = 20
 INERT = "abcXYZ019_-./:@%+,"
+SEPARATORS = (":::", "::::", ":::+", "::::+")
 SHELL_ACTIVE = INERT + " \t\n'\"\\$`;&|<>()[]{}*?!#~=^é"
 
 
@@ -45,7 +46,7 @@ def value(rng):
 
 
 def word(rng, letters, values):
-    """One word of a command as [text | (op, position)]: never only a positional string."""
+    """One word of a command as [text | (op, position)]: never one that prong takes for itself."""
     parts = []
     for _ in range(rng.randrange(1, 4)):
         if rng.random() < 0.5:
@@ -54,7 +55,7 @@ def word(rng, letters, values):
         else:
             op = rng.choice(list(OPS))
             parts.append((op, rng.randrange(1, values + 1) if values > 1 else 0))
-    if all(isinstance(p, tuple) for p in parts):
+    if all(isinstance(p, tuple) for p in parts) or spell(parts) in SEPARATORS:
         parts.append("w")
     return parts
 
