@@ -2,7 +2,6 @@
 #include "fds.h"
 
 #include "pool.h"
-#include "raw.h"
 
 #include <stdatomic.h>
 #include <unistd.h>
@@ -54,14 +53,22 @@ static bool kept(int fd, const int *keep, int n)
 	return false;
 }
 
+/* Neighbours go by one call. */
 void pr_fds_close(const int *keep, int nkeep)
 {
+	int first = 0, end = 0;
 	for (int i = 0, n = atomic_load(&used); i < n; i++) {
 		uint64_t bits = atomic_load_explicit(&ours[i], memory_order_relaxed);
-		for (int b = 0; b < 64 && bits >> b; b++)
-			if (bits >> b & 1 && i * 64 + b > 2 && !kept(i * 64 + b, keep, nkeep)) {
-				(void)PR_CALL(close, close(i * 64 + b), i * 64 + b, 0, 0, 0);
-				pr_fd_unmark(i * 64 + b);
+		for (int fd = i * 64; bits; bits >>= 1, fd++) {
+			if (!(bits & 1) || fd <= 2 || kept(fd, keep, nkeep))
+				continue;
+			pr_fd_unmark(fd);
+			if (fd != end) {
+				pr_close_range(first, end);
+				first = fd;
 			}
+			end = fd + 1;
+		}
 	}
+	pr_close_range(first, end);
 }

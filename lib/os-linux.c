@@ -132,6 +132,15 @@ void pr_sigmask(const sigset_t *set, sigset_t *old)
 	              SIG_SETMASK, set, old, KERNEL_NSIG_BYTES);
 }
 
+void pr_close_range(int first, int end)
+{
+	if (end - first > 1 && PR_CALL(close_range, syscall(SYS_close_range, first, end - 1, 0),
+	                               first, end - 1, 0, 0) == 0)
+		return;
+	for (; first < end; first++) /* Linux < 5.9 */
+		(void)PR_CALL(close, close(first), first, 0, 0, 0);
+}
+
 void pr_close_on_exec_from(int first)
 {
 	if (PR_CALL(close_range,

@@ -101,6 +101,12 @@ void pr_sigmask(const sigset_t *set, sigset_t *old)
 	pthread_sigmask(SIG_SETMASK, set, old);
 }
 
+void pr_close_range(int first, int end)
+{
+	while (first < end)
+		close(first++);
+}
+
 void pr_close_on_exec_from(int first)
 {
 	for (int fd = first, max = (int)sysconf(_SC_OPEN_MAX); fd < max; fd++)

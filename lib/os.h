@@ -54,6 +54,9 @@ int pr_unshared(int fd);
  * Async-signal-safe. */
 PR_NEAR void pr_sigmask(const sigset_t *set, sigset_t *old);
 
+/* close() each fd from `first` to the one before `end`.  Async-signal-safe. */
+PR_NEAR void pr_close_range(int first, int end);
+
 /* Every fd from `first` on shall be closed by exec.  Async-signal-safe. */
 void pr_close_on_exec_from(int first);
 

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -281,7 +282,7 @@ static void a_copy_that_closes_takes_nothing_away(void **state)
 	close(fd[1]);
 }
 
-enum { HOST_FDS = 8 };
+enum { HOST_FDS = 8, FD_TOP = 2048 };
 
 /* Exit code: 0 if exactly the host's descriptors are open, stdio and the one for the result. */
 static int look_at_fds(void *arg, int result_fd)
@@ -291,19 +292,18 @@ static int look_at_fds(void *arg, int result_fd)
 	for (int i = 0; i < HOST_FDS; i++)
 		if (fcntl(host[i], F_GETFD) < 0)
 			return 1;
-	for (int fd = 3; fd < 1024; fd++)
+	for (int fd = 3; fd < FD_TOP; fd++)
 		open_now += fcntl(fd, F_GETFD) >= 0;
 	return open_now == host[HOST_FDS] + HOST_FDS + 1 && fcntl(result_fd, F_GETFD) >= 0 ? 0 : 2;
 }
 
 /* Ours are closed in a function's process, whatever pool has them; numbers that were ours
  * once and are the host's now are not. */
-static void functions_get_none_of_ours(void **state)
+static void none_of_ours(void)
 {
 	int host[HOST_FDS + 1] = { 0 };
 	const struct prong_event *ev;
-	(void)state;
-	for (int fd = 3; fd < 1024; fd++)
+	for (int fd = 3; fd < FD_TOP; fd++)
 		host[HOST_FDS] += fcntl(fd, F_GETFD) >= 0;
 	struct prong *other = open_pool(2), *p = open_pool(2);
 	for (int i = 0; i < 20; i++)
@@ -334,6 +334,32 @@ static void functions_get_none_of_ours(void **state)
 		close(host[i]);
 }
 
+static void functions_get_none_of_ours(void **state)
+{
+	(void)state;
+	none_of_ours();
+}
+
+/* Ours are on both sides of the table's border. */
+static void nor_where_the_host_has_a_thousand(void **state)
+{
+	struct rlimit had, more;
+	int many[FD_TOP / 2], n = 0;
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &had), 0);
+	if (had.rlim_max < FD_TOP)
+		skip();
+	more = (struct rlimit){ had.rlim_cur > FD_TOP ? had.rlim_cur : FD_TOP, had.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &more), 0);
+	do
+		many[n] = open("/dev/null", O_RDONLY);
+	while (many[n++] < 1015);
+	none_of_ours();
+	while (n)
+		close(many[--n]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &had), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +373,7 @@ int main(void)
 		cmocka_unit_test(an_idle_pool_keeps_no_host_awake),
 		cmocka_unit_test(a_wake_is_told_also_by_an_idle_pool),
 		cmocka_unit_test(functions_get_none_of_ours),
+		cmocka_unit_test(nor_where_the_host_has_a_thousand),
 		cmocka_unit_test(a_copy_that_closes_takes_nothing_away),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
