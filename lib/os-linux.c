@@ -112,8 +112,10 @@ int pr_reopener(void)
 
 int pr_open_again(int reopener, int fd, int flags)
 {
-	char name[12];
-	snprintf(name, sizeof name, "%d", fd);
+	char digits[12] = "", *name = digits + 11; /* printf() writes a page more of the stack */
+	do
+		*--name = (char)('0' + fd % 10);
+	while (fd /= 10);
 	return reopener >= 0 ? openat(reopener, name, flags | O_CLOEXEC) : -1;
 }
 

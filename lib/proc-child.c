@@ -142,7 +142,6 @@ static int set_nice(struct plan *pl)
 
 PR_NEAR static int set_up(struct plan *pl)
 {
-	pl->ran = true;
 	if (pl->reset_handlers)
 		reset_handlers();
 	if (set_group(pl) || set_stdio(pl) || set_nice(pl) || set_dir(pl))
@@ -161,6 +160,7 @@ static void exec(struct plan *pl)
 __attribute__((no_sanitize_address)) int pr_child_exec(void *plan)
 {
 	struct plan *pl = plan;
+	pl->ran = true; /* a forked function has no use for it, and a page to fault in */
 	if (set_up(pl) == 0)
 		exec(pl);
 	_exit(127);
