@@ -24,6 +24,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef P_PIDFD /* glibc < 2.36 */
+#define P_PIDFD 3
+#endif
+
 enum { JOBS = 2, WINDOW = 64, ITEM = 1024, MAX_RUNNERS = 4, MAX_ROUNDS = 101 };
 
 static double now(void)

@@ -14,7 +14,7 @@ from test_survivors import wait_gone
 def last_out(audit):
     """Who holds a lock in the background lets it go a moment before its process ends."""
     yield
-    wait_gone(audit)
+    wait_gone(audit, 20)
 
 
 @pytest.fixture
