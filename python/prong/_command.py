@@ -8,8 +8,8 @@ from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 import _prong
 
+from ._engine import COMMAND, check_jobs, check_seconds
 from ._errors import Certificate, TaskDied, certificate
-from ._map import COMMAND, check_jobs, check_seconds
 from ._worker import describe
 
 FILE, INHERIT, NULL, MERGE = 4, 2, 1, 6

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any, Callable, Iterable, Iterator
 
 from ._cpus import cpus
+from ._engine import check_seconds, rss_kb
 from ._future import PENDING, Future
-from ._map import check_seconds, rss_kb
 from ._tasks import CallEntry, State
 from ._worker import describe
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import _prong
 
+from ._engine import check_jobs
 from ._errors import Certificate, certificate
-from ._map import check_jobs
 from ._worker import Entry
 
 _running: dict[int, Child] = {}

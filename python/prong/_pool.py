@@ -10,8 +10,9 @@ from typing import Any, Callable, Iterator
 import _prong
 
 from ._cpus import cpus
+from ._engine import INIT_FAILED, check_jobs, engine_options, unknown_option
 from ._errors import TaskResult
-from ._map import Run, check_jobs, engine_options, unknown_option
+from ._map import Run
 from ._worker import Entry
 
 
@@ -157,8 +158,6 @@ class Pool:
         return bool(self._eng.fork_task(index, payload))
 
     def _take(self, events: list[Any]) -> None:
-        from ._map import INIT_FAILED
-
         for ev in events:
             if ev[0] == INIT_FAILED:
                 self._kill()

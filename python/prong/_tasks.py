@@ -16,8 +16,8 @@ from typing import Any, Callable
 import _prong
 
 from . import _errors
+from ._engine import BAD, DEATHS_MAX, DIED, ENDED, ERROR, INIT_FAILED, RESULT, UNREADABLE, engine_options
 from ._future import PENDING, Future
-from ._map import BAD, DEATHS_MAX, DIED, ENDED, ERROR, INIT_FAILED, RESULT, UNREADABLE, engine_options
 from ._worker import Entry, describe, show_initialized, template, warn_of_openmp
 
 SPIN_US = 50
